@@ -1,0 +1,182 @@
+"""A parsed Dockerfile as values. Words are kept as written: variables are expanded by the plan, in their scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from coopery.errors import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """A here-document: `expand` is False when its delimiter was quoted, `chomp` True for `<<-`."""
+
+    name: str
+    content: str  # tabs already removed where `chomp`
+    expand: bool
+    chomp: bool
+    fd: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """What all instructions have: their place, and their text joined to one line, as history shows it."""
+
+    location: Location
+    original: str  # keyword and arguments as written, continuations joined
+    doc: str = field(default="", compare=False)  # the comment directly above
+
+    @property
+    def keyword(self) -> str:
+        """The instruction's name in capitals."""
+        return type(self).__name__.upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Instruction):
+    """RUN, CMD and ENTRYPOINT's common part: the exec form is a JSON list, the shell form one string."""
+
+    argv: tuple[str, ...]  # exec form: the list; shell form: one element
+    shell_form: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Command):
+    mounts: tuple[str, ...] = ()  # the values of --mount, unparsed
+    network: str = ""
+    security: str = ""
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cmd(Command):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrypoint(Command):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(Instruction):
+    sources: tuple[str, ...]  # a heredoc appears as its name, see `heredocs`
+    destination: str
+    source_from: str = ""  # --from
+    chown: str = ""
+    chmod: str = ""
+    link: bool = False
+    parents: bool = False
+    exclude: tuple[str, ...] = ()
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Instruction):
+    sources: tuple[str, ...]
+    destination: str
+    chown: str = ""
+    chmod: str = ""
+    link: bool = False
+    exclude: tuple[str, ...] = ()
+    checksum: str = ""
+    keep_git_dir: bool | None = None
+    unpack: bool | None = None
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs(Instruction):
+    """ENV and LABEL's common part."""
+
+    pairs: tuple[tuple[str, str], ...]  # quotes kept: expanding removes them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env(Pairs):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label(Pairs):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arg(Instruction):
+    args: tuple[tuple[str, str | None], ...]  # name and default, None without one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(Instruction):
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workdir(Instruction):
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume(Instruction):
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expose(Instruction):
+    ports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onbuild(Instruction):
+    trigger: str  # the instruction's text, parsed when it fires
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck(Instruction):
+    test: tuple[str, ...]  # ("NONE",), ("CMD", …) or ("CMD-SHELL", text)
+    interval: int = 0  # nanoseconds; 0 means not set
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell(Instruction):
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopsignal(Instruction):
+    signal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintainer(Instruction):
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """FROM and what follows it."""
+
+    index: int
+    name: str  # lower case; empty without AS
+    base: str  # an image, a stage's name or `scratch`, unexpanded
+    platform: str  # --platform, unexpanded
+    location: Location
+    original: str
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dockerfile:
+    """A whole file."""
+
+    path: str  # as the user named it, for messages
+    lines: tuple[str, ...]  # the source, for excerpts
+    escape: str  # `\\` or a backtick
+    directives: tuple[tuple[str, str], ...]
+    global_args: tuple[Arg, ...]
+    stages: tuple[Stage, ...]

@@ -1,0 +1,174 @@
+"""The one exception tree. Every class has its own exit code; every message may carry a hint.
+
+    CooperyError                 1    anything that has no better class
+    ├── UsageError               2    the command line or an option's value
+    ├── DockerfileError          3    the Dockerfile or .dockerignore, with its place
+    ├── ContextError             4    the build context: missing, unreadable, a COPY source that isn't there
+    ├── StepFailed               5    a RUN ended with a status other than 0 (the status is shown)
+    ├── RegistryError            6    a registry answered, and the answer is no
+    │   ├── AuthError            7    ... because of who we are (401, 403, a bad credential)
+    │   └── NotFound             8    ... because it isn't there
+    ├── NetworkError             9    no answer: refused, timed out, TLS, DNS
+    ├── EnvironmentUnsuitable   10    this machine can't do it: no sandbox, no rights
+    ├── StorageError            11    disk full, cache unreadable
+    ├── IntegrityError          12    bytes that don't match their digest, a malformed archive or manifest
+    ├── ExportError             13    the result couldn't be written where it was asked for
+    └── Interrupted            130    Ctrl-C or SIGTERM
+
+The exit codes are an interface: they are listed in the README and kept distinct by a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A range of lines in a source file; lines count from 1 and `end_line` is inclusive."""
+
+    file: str
+    line: int
+    end_line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class CooperyError(Exception):
+    """Base of all errors that a user can meet.
+
+    `message` says what is wrong in one sentence, `hint` what to do about it, `detail` carries more lines
+    (an excerpt of the Dockerfile, a registry's own words).
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(CooperyError):
+    """The command line, or the value of an option."""
+
+    exit_code = 2
+
+
+class DockerfileError(CooperyError):
+    """The Dockerfile or an ignore file; the message starts with its place."""
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        location: Location | None = None,
+        source: Sequence[str] = (),
+        column: int = 0,
+        hint: str = "",
+    ) -> None:
+        """`source` holds all lines of the file, for the excerpt; `column` counts from 1, 0 for none."""
+        super().__init__(
+            f"{location}: {message}" if location else message,
+            hint=hint,
+            detail=excerpt(source, location, column) if location else "",
+        )
+        self.location = location
+
+
+class ContextError(CooperyError):
+    """The build context, or something that a step wants from it."""
+
+    exit_code = 4
+
+
+class StepFailed(CooperyError):
+    """A RUN step's process ended with a status other than 0; `status` is that status."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, status: int, hint: str = "", detail: str = "") -> None:
+        super().__init__(message, hint=hint, detail=detail)
+        self.status = status
+
+
+class RegistryError(CooperyError):
+    """A registry answered, and the answer is no."""
+
+    exit_code = 6
+
+
+class AuthError(RegistryError):
+    """A registry refused because of who is asking."""
+
+    exit_code = 7
+
+
+class NotFound(RegistryError):
+    """A registry has no such repository, manifest or blob."""
+
+    exit_code = 8
+
+
+class NetworkError(CooperyError):
+    """No answer: connection refused or lost, time-out, TLS, DNS."""
+
+    exit_code = 9
+
+
+class EnvironmentUnsuitable(CooperyError):
+    """This machine or its settings don't allow what was asked."""
+
+    exit_code = 10
+
+
+class StorageError(CooperyError):
+    """The disk is full, or the local cache can't be used."""
+
+    exit_code = 11
+
+
+class IntegrityError(CooperyError):
+    """Bytes that don't match their digest, or a malformed archive, manifest or config."""
+
+    exit_code = 12
+
+
+class ExportError(CooperyError):
+    """The result can't be written where it was asked for."""
+
+    exit_code = 13
+
+
+class Interrupted(CooperyError):
+    """The user or the CI system asked the build to stop."""
+
+    exit_code = 130
+
+
+def excerpt(source: Sequence[str], location: Location, column: int = 0, around: int = 2) -> str:
+    """The lines of `location` with `around` lines of context, each numbered, the guilty ones marked `>>>`.
+
+    With a column, a caret stands under it. Empty when the source doesn't reach that far.
+    """
+    if not source or location.line > len(source):
+        return ""
+    first = max(1, location.line - around)
+    last = min(len(source), location.end_line + around)
+    lines = []
+    for number in range(first, last + 1):
+        mark = ">>>" if location.line <= number <= location.end_line else "   "
+        prefix = f"{number:4} | {mark} "
+        lines.append(prefix + source[number - 1].rstrip("\n"))
+        if column and number == location.line:
+            lines.append(" " * (len(prefix) + column - 1) + "^")
+    return "\n".join(lines)

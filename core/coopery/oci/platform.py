@@ -1,0 +1,76 @@
+"""Platforms: operating system, architecture and variant, spelled as Docker and the OCI index spell them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from coopery.errors import UsageError
+
+# GOARCH names for what uname(2) and people call machines; containerd platforms/database.go has the same pairs.
+_ARCHITECTURES = {
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "amd64": ("amd64", ""),
+    "i386": ("386", ""),
+    "i486": ("386", ""),
+    "i586": ("386", ""),
+    "i686": ("386", ""),
+    "aarch64": ("arm64", ""),
+    "arm64": ("arm64", ""),
+    "armhf": ("arm", "v7"),
+    "armv7l": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+    "armv6l": ("arm", "v6"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What an image runs on. `str()` is `os/architecture[/variant]`."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+    os_version: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """The platform that `text` names, normalised (`x86_64` is amd64, `linux/arm64/v8` is linux/arm64).
+
+        A lone architecture means linux. UsageError if it can't be read.
+        """
+        parts = text.strip().lower().split("/")
+        if len(parts) == 1 and parts[0] in ("linux", "windows", "darwin"):
+            parts = [parts[0], host().architecture]
+        elif len(parts) == 1:
+            parts = ["linux", parts[0]]
+        if len(parts) > 3 or not all(part and part.replace("-", "").replace("_", "").isalnum() for part in parts):
+            raise UsageError(f"{text!r} is not a platform", hint="write os/architecture[/variant], such as linux/amd64")
+        architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
+        if len(parts) == 3:
+            variant = parts[2]
+        return cls(parts[0], architecture, "" if (architecture, variant) == ("arm64", "v8") else variant)
+
+    def satisfies(self, wanted: Platform) -> bool:
+        """Whether an image for this platform serves someone who wants `wanted`.
+
+        An unset variant matches any; arm64 without one is v8, arm without one is v7.
+        """
+        if (self.os, self.architecture) != (wanted.os, wanted.architecture):
+            return False
+        return not self.variant or not wanted.variant or self._full_variant == wanted._full_variant
+
+    @property
+    def _full_variant(self) -> str:
+        return self.variant or {"arm64": "v8", "arm": "v7"}.get(self.architecture, "")
+
+
+def host() -> Platform:
+    """The platform of this machine."""
+    machine = os.uname().machine
+    architecture, variant = _ARCHITECTURES.get(machine, (machine, ""))
+    return Platform("linux", architecture, variant)
