@@ -168,6 +168,7 @@ class Stage:
     location: Location
     original: str
     instructions: tuple[Instruction, ...]
+    doc: str = field(default="", compare=False)  # the comment directly above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

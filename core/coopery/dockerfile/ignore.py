@@ -1,0 +1,211 @@
+"""Ignore files (`.dockerignore`): which paths of a context don't take part in a build.
+
+The behaviour is that of `moby/patternmatcher` (ignorefile.go, patternmatcher.go): a pattern that matches a directory
+matches all below it, patterns count in order and the last match wins, `!` makes an exception.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+
+from coopery.dockerfile.faults import Fault
+from coopery.dockerfile.words import SPACE
+from coopery.errors import Location
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of an ignore file: the pattern, cleaned, and whether it makes an exception."""
+
+    pattern: str
+    exception: bool
+    expression: str = field(repr=False)  # matches the paths that the pattern names, not yet those below
+
+    @cached_property
+    def _matches(self) -> re.Pattern[str]:
+        return re.compile(_with_below(self.expression), re.DOTALL)
+
+    def matches(self, path: str) -> bool:
+        """Whether the pattern matches `path` or a directory above it."""
+        return self._matches.fullmatch(path) is not None
+
+    def may_match_below(self, directory: str) -> bool:
+        """Whether the pattern might match something inside `directory` without matching `directory` itself.
+
+        True when in doubt: then a walk goes deeper than it had to.
+        """
+        segments = self.pattern.split("/")
+        names = directory.split("/")
+        for segment, name in zip(segments, names, strict=False):
+            # `**` reaches over slashes, and a class may.
+            if "**" in segment or "[" in segment or "\\" in segment:
+                return True
+            if not re.compile(_expression(segment), re.DOTALL).fullmatch(name):
+                return False
+        return len(segments) > len(names)
+
+
+@dataclass(frozen=True)
+class IgnoreRules:
+    """The rules of an ignore file, in order. Paths given to it are relative to the context, like `src/main.c`."""
+
+    rules: tuple[Rule, ...] = ()
+
+    @classmethod
+    def parse(cls, text: bytes | str, path: str = ".dockerignore") -> IgnoreRules:
+        """The rules in the text of an ignore file; `path` is only named in messages.
+
+        Raises DockerfileError, with the line, for a lone `!` and for a malformed pattern.
+        """
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "surrogateescape")  # as file names are
+        lines = text.removeprefix("\ufeff").split("\n")
+        rules = []
+        for number, line in enumerate(lines, 1):
+            try:
+                rule = _rule(line)
+            except Fault as fault:
+                shown = [line.encode("utf-8", "replace").decode() for line in lines]
+                raise fault.at(Location(path, number, number), shown) from None
+            if rule:
+                rules.append(rule)
+        return cls(tuple(rules))
+
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
+    @cached_property
+    def _runs(self) -> Sequence[tuple[bool, re.Pattern[str]]]:
+        """Neighbouring rules of one kind as one expression, the last first: order matters only between kinds."""
+        runs = []
+        for exception, rules in groupby(self.rules, key=lambda rule: rule.exception):
+            expressions = "|".join(dict.fromkeys(rule.expression for rule in rules))
+            runs.append((exception, re.compile(_with_below(expressions), re.DOTALL)))
+        return runs[::-1]
+
+    def ignored(self, path: str) -> bool:
+        """Whether `path` is left out. What its parents say counts: the caller need not have asked about them."""
+        for exception, expression in self._runs:
+            if expression.fullmatch(path):
+                return not exception
+        return False
+
+    def may_contain_exceptions(self, directory: str) -> bool:
+        """Whether anything inside `directory`, which is ignored, might not be.
+
+        When this is False a walk can leave the directory out without a look inside. It may be True for nothing.
+        """
+        for rule in reversed(self.rules):
+            if rule.matches(directory):
+                # It matches all below too: no rule before it matters there.
+                return rule.exception
+            if rule.exception and rule.may_match_below(directory):
+                return True
+        return True
+
+
+def _with_below(expression: str) -> str:
+    return f"(?:{expression})(?:/.*)?"
+
+
+def _rule(line: str) -> Rule | None:
+    if line.startswith("#"):
+        return None
+    pattern = line.strip(SPACE)
+    if not pattern:
+        return None
+    exception = pattern.startswith("!")
+    if exception:
+        pattern = pattern[1:].strip(SPACE)
+    pattern = _clean(pattern) if pattern else ""
+    if len(pattern) > 1:
+        pattern = pattern.removeprefix("/").strip(SPACE)
+    if not pattern and not exception:
+        return None
+    # patternmatcher reads each line once more when it is clean: `/!name` is an exception too.
+    if not exception and pattern.startswith("!"):
+        exception = True
+        pattern = pattern[1:]
+    pattern = _clean(pattern) if pattern else ""
+    if not pattern or (exception and pattern == "/"):
+        raise Fault("`!` without a pattern", hint="name what it is that isn't ignored", near="!")
+    return Rule(pattern, exception, _expression(pattern))
+
+
+def _clean(path: str) -> str:
+    """`path` without `.`, `..` and doubled slashes where they mean nothing (Go's path.Clean)."""
+    cleaned = posixpath.normpath(path)
+    return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+def _expression(pattern: str) -> str:
+    """A regular expression for the paths that `pattern` names. Raises Fault if the pattern is malformed."""
+    if pattern.startswith("**") and not any(special in pattern[2:] for special in "*?[]\\"):
+        # Not only whole names: `**.o` is every path that ends so.
+        rest = pattern[2:]
+        return f"(?:.*/)?{re.escape(rest[1:])}" if rest.startswith("/") else f".*{re.escape(rest)}"
+    pieces: list[str] = []
+    at = 0
+    while at < len(pattern):
+        character = pattern[at]
+        if pattern.startswith("**", at):
+            at += 2
+            at += pattern.startswith("/", at)
+            piece = "(?:.*/)?" if at < len(pattern) else ".*"
+            if pieces[-1:] != [piece]:  # `**/**` says no more than `**`, but would cost more
+                pieces.append(piece)
+            continue
+        if character == "*":
+            pieces.append("[^/]*")
+        elif character == "?":
+            pieces.append("[^/]")
+        elif character == "[":
+            piece, at = _class(pattern, at)
+            pieces.append(piece)
+            continue
+        elif character == "\\":
+            at += 1
+            if at == len(pattern):
+                raise _malformed(pattern)
+            pieces.append(re.escape(pattern[at]))
+        else:
+            pieces.append(re.escape(character))
+        at += 1
+    return "".join(pieces)
+
+
+def _class(pattern: str, at: int) -> tuple[str, int]:
+    """The expression for the `[…]` that starts at `at`, and where it ends."""
+    at += 1
+    negated = pattern.startswith("^", at)
+    at += negated
+    ranges = ""
+    while not (ranges and pattern.startswith("]", at)):
+        low, at = _class_character(pattern, at)
+        high = low
+        if pattern.startswith("-", at):
+            high, at = _class_character(pattern, at + 1)
+        if high < low:
+            raise _malformed(pattern)
+        ranges += f"{re.escape(low)}-{re.escape(high)}"
+    return f"[{'^' * negated}{ranges}]", at + 1
+
+
+def _class_character(pattern: str, at: int) -> tuple[str, int]:
+    if pattern[at : at + 1] in ("", "-", "]"):
+        raise _malformed(pattern)
+    at += pattern[at] == "\\"
+    if at + 1 >= len(pattern):
+        raise _malformed(pattern)
+    return pattern[at], at + 1
+
+
+def _malformed(pattern: str) -> Fault:
+    return Fault(
+        f"the pattern {pattern!r} is malformed", hint="a `[` needs its `]`; `\\` makes a character plain", near=pattern
+    )
