@@ -10,6 +10,7 @@ from typing import Any
 
 from coopery.errors import IntegrityError
 from coopery.oci.digest import Digest
+from coopery.oci.jsontext import encode_json
 from coopery.oci.platform import Platform
 
 
@@ -94,7 +95,7 @@ class ImageConfig:
                 diff_ids=tuple(Digest.parse(text) for text in rootfs.get("diff_ids") or ()),
                 history=tuple(_history(entry) for entry in value.get("history") or ()),
             )
-        except (ValueError, AttributeError, TypeError, KeyError) as error:
+        except (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise IntegrityError(f"malformed image configuration: {error}") from error
 
     def serialize(self) -> bytes:
@@ -127,7 +128,7 @@ class ImageConfig:
         value["config"] = config
         value["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in self.diff_ids]}
         value["history"] = [_history_json(entry) for entry in self.history]
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape")
+        return encode_json(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def _put(target: dict[str, Any], key: str, value: Any) -> None:

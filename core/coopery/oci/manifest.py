@@ -18,6 +18,7 @@ from coopery.oci.descriptor import (
     OCI_MANIFEST,
     Descriptor,
 )
+from coopery.oci.jsontext import encode_json
 from coopery.oci.platform import Platform
 
 #: Manifests beyond this many bytes are refused (the distribution specification lets registries stop at 4 MiB).
@@ -33,7 +34,7 @@ class Manifest:
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = OCI_MANIFEST
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     artifact_type: str = ""
     subject: Descriptor | None = None
 
@@ -57,7 +58,7 @@ class Index:
 
     manifests: tuple[Descriptor, ...]
     media_type: str = OCI_INDEX
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
 
     def serialize(self) -> bytes:
         """The index's bytes. Equal values give equal bytes."""
@@ -72,9 +73,14 @@ class Index:
 
     def select(self, wanted: Platform) -> Descriptor | None:
         """The manifest that serves `wanted` best: an exact match before a compatible one; None if none does."""
-        able = [entry for entry in self.manifests if entry.platform and entry.platform.satisfies(wanted)]
-        exact = [entry for entry in able if entry.platform and entry.platform.variant == wanted.variant]
-        return next(iter(exact or able), None)
+        best: Descriptor | None = None
+        closest = (False, False, -1)
+        for entry in self.manifests:
+            if entry.platform and entry.platform.satisfies(wanted):
+                closeness = entry.platform.closeness(wanted)
+                if closeness > closest:
+                    best, closest = entry, closeness
+        return best
 
 
 def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
@@ -100,7 +106,7 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
     named = media_type.partition(";")[0].strip()
     known = INDEX_TYPES | MANIFEST_TYPES
     if own and named in known and own != named:
-        raise IntegrityError(f"the registry called the manifest {named}, but it calls itself {own}")
+        raise IntegrityError(f"the registry called the manifest {named}, but it calls itself {str(own)[:100]!r}")
     kind = own or (named if named in known else OCI_INDEX if "manifests" in value else OCI_MANIFEST)
     try:
         annotations = MappingProxyType({str(k): str(v) for k, v in (value.get("annotations") or {}).items()})
@@ -119,7 +125,8 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
             )
     except (KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"malformed manifest: {error!r}") from error
-    raise IntegrityError(f"{kind} is not a manifest or index this builder knows, or is two kinds at once")
+    message = f"{str(kind)[:100]!r} is not a manifest or index this builder knows, or is two kinds at once"
+    raise IntegrityError(message)
 
 
 def docker_family(media_type: str) -> bool:
@@ -129,4 +136,4 @@ def docker_family(media_type: str) -> bool:
 
 def _dump(value: Any) -> bytes:
     # Indented as Docker and BuildKit write manifests: people read these.
-    return json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    return encode_json(json.dumps(value, indent=2, ensure_ascii=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from coopery.errors import UsageError
@@ -23,6 +24,10 @@ _ARCHITECTURES = {
     "armel": ("arm", "v6"),
     "armv6l": ("arm", "v6"),
 }
+
+
+_PART = re.compile(r"[a-z0-9_][a-z0-9_-]*")
+_IMPLIED_VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +53,38 @@ class Platform:
             parts = [parts[0], host().architecture]
         elif len(parts) == 1:
             parts = ["linux", parts[0]]
-        if len(parts) > 3 or not all(part and part.replace("-", "").replace("_", "").isalnum() for part in parts):
+        if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
             raise UsageError(f"{text!r} is not a platform", hint="write os/architecture[/variant], such as linux/amd64")
         architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
         if len(parts) == 3:
-            variant = parts[2]
-        return cls(parts[0], architecture, "" if (architecture, variant) == ("arm64", "v8") else variant)
+            variant = f"v{parts[2]}" if parts[2].isdigit() else parts[2]
+        implied = (architecture, variant) in (("arm64", "v8"), ("amd64", "v1"))
+        return cls(parts[0], architecture, "" if implied else variant)
 
     def satisfies(self, wanted: Platform) -> bool:
         """Whether an image for this platform serves someone who wants `wanted`.
 
-        An unset variant matches any; arm64 without one is v8, arm without one is v7.
+        An unset variant matches any; and a processor runs what is made for the lower variants of its architecture
+        (containerd's platforms/compare.go).
         """
         if (self.os, self.architecture) != (wanted.os, wanted.architecture):
             return False
-        return not self.variant or not wanted.variant or self._full_variant == wanted._full_variant
+        if not self.variant or not wanted.variant or self.variant == wanted.variant:
+            return True
+        return 0 < self._level <= wanted._level
+
+    def closeness(self, wanted: Platform) -> tuple[bool, bool, int]:
+        """Among platforms that satisfy `wanted`, the greatest of these is the best choice.
+
+        arm64 without a variant is v8, arm without one v7, amd64 without one v1.
+        """
+        return self.variant == wanted.variant, self._level == wanted._level, self._level
 
     @property
-    def _full_variant(self) -> str:
-        return self.variant or {"arm64": "v8", "arm": "v7"}.get(self.architecture, "")
+    def _level(self) -> int:
+        variant = self.variant or _IMPLIED_VARIANTS.get(self.architecture, "")
+        digits = variant.removeprefix("v")
+        return int(digits[:9]) if digits.isascii() and digits.isdigit() else 0
 
 
 def host() -> Platform:

@@ -15,6 +15,7 @@ _DOMAIN = re.compile(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[0-9a-fA-F:]+\]
 _PATH_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PATH_PART}(?:/{_PATH_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Reference:
             rest, tag = rest[:colon], rest[colon + 1 :]
             if not _TAG.fullmatch(tag):
                 raise UsageError(f"{text!r} is not an image reference: {tag!r} is not a tag")
+        if _IMAGE_ID.fullmatch(rest):
+            hint = "an image ID is not a name: give the image a repository and a tag"
+            raise UsageError(f"{text!r} is not an image reference", hint=hint)
         first, slash_found, path = rest.partition("/")
         if slash_found and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
             registry = first

@@ -1,0 +1,94 @@
+"""Credential providers, and the chain of them that users of docker and podman expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from coopery.credentials.auth_file import AuthFile, parse_auth_file
+from coopery.credentials.helper import ask_helper
+from coopery.credentials.keys import server_url
+from coopery.errors import AuthError
+from coopery.ports import Credential, CredentialProvider
+
+_MAX_SIZE = 4 << 20  # bytes of an auth file
+
+
+class VariableProvider:
+    """An auth file in an environment variable, as GitLab's runner and docker 28 take it."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        self._name = name
+        self._environ = environ
+
+    def get(self, registry: str, repository: str) -> Credential | None:
+        """The credential for the repository, or None; AuthError if the variable's value or a helper is no good."""
+        data = self._environ.get(self._name, "").encode("utf-8", "surrogateescape")
+        return _look_up(parse_auth_file(data, self._name), registry, repository, self._environ)
+
+
+class FileProvider:
+    """An auth file on disk. It is read anew each time: what other tools write there, during a long build, is found."""
+
+    def __init__(self, path: str, environ: Mapping[str, str], *, wanted: bool) -> None:
+        """`wanted`: the user named this file, so that it must be readable if it is there."""
+        self._path = path
+        self._environ = environ
+        self._wanted = wanted
+
+    def get(self, registry: str, repository: str) -> Credential | None:
+        """The credential for the repository, or None; AuthError if the file or a helper is no good."""
+        try:
+            with open(self._path, "rb") as file:
+                data = file.read(_MAX_SIZE + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            if not self._wanted:
+                return None
+            reason = error.strerror if isinstance(error, OSError) else "its name can't be a file's"
+            raise AuthError(f"{self._path} can't be read: {reason}") from error
+        if len(data) > _MAX_SIZE:
+            raise AuthError(f"{self._path} is larger than an auth file can be ({_MAX_SIZE} bytes)")
+        return _look_up(parse_auth_file(data, self._path), registry, repository, self._environ)
+
+
+class Chain:
+    """Providers in turn: the first that has a credential."""
+
+    def __init__(self, providers: Sequence[CredentialProvider]) -> None:
+        self._providers = tuple(providers)
+
+    def get(self, registry: str, repository: str) -> Credential | None:
+        """The first provider's credential for the repository, or None for anonymous; AuthError as theirs."""
+        for provider in self._providers:
+            found = provider.get(registry, repository)
+            if found:
+                return found
+        return None
+
+
+def default_provider(environ: Mapping[str, str]) -> CredentialProvider:
+    """The places where docker and podman keep credentials, by the variables in `environ`.
+
+    In order: DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE, `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`,
+    `$XDG_RUNTIME_DIR/containers/auth.json`. Within a file a credential helper comes before what the file holds itself.
+    Nothing is read before the first `get`.
+    """
+    providers: list[CredentialProvider] = []
+    if environ.get("DOCKER_AUTH_CONFIG"):
+        providers.append(VariableProvider("DOCKER_AUTH_CONFIG", environ))
+    if path := environ.get("REGISTRY_AUTH_FILE"):
+        providers.append(FileProvider(path, environ, wanted=True))
+    if folder := environ.get("DOCKER_CONFIG"):
+        providers.append(FileProvider(f"{folder.rstrip('/')}/config.json", environ, wanted=True))
+    elif home := environ.get("HOME"):
+        providers.append(FileProvider(f"{home.rstrip('/')}/.docker/config.json", environ, wanted=False))
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        providers.append(FileProvider(f"{runtime.rstrip('/')}/containers/auth.json", environ, wanted=False))
+    return Chain(providers)
+
+
+def _look_up(file: AuthFile, registry: str, repository: str, environ: Mapping[str, str]) -> Credential | None:
+    helper = file.helper(registry, repository)
+    found = ask_helper(helper, server_url(registry), environ) if helper else None
+    return found or file.credential(registry, repository)

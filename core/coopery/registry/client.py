@@ -1,0 +1,152 @@
+"""The registry client: `ports.Registry` over the OCI distribution API."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, Literal
+
+from coopery.errors import IntegrityError
+from coopery.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from coopery.oci.digest import Digest
+from coopery.oci.manifest import MAX_MANIFEST_SIZE, parse_manifest
+from coopery.oci.reference import Reference
+from coopery.ports import CredentialProvider
+from coopery.registry.answers import fail
+from coopery.registry.auth import Scope
+from coopery.registry.channel import Channel
+from coopery.registry.download import pull
+from coopery.registry.endpoint import Endpoint
+from coopery.registry.transport import Answer, Transport
+from coopery.registry.upload import check_digest, has_blob, push
+
+_ACCEPT = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES, reverse=True))
+
+
+class RegistryClient:
+    """A client for any number of registries, each reached through a `Channel` of its own. Safe to use from any thread.
+
+    Errors everywhere: AuthError, NotFound and RegistryError for what registries answer, NetworkError when they don't,
+    IntegrityError for content that isn't what its digest says.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialProvider,
+        *,
+        transport: Transport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` counts seconds, for the life of tokens."""
+        self._credentials = credentials
+        self._transport = transport or Transport()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._channels: dict[str, Channel] = {}
+
+    def close(self) -> None:
+        """Close idle connections. The client can still be used."""
+        self._transport.close()
+
+    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
+        """The manifest or index that `reference` names (its digest before its tag, `latest` without either)."""
+        answer = self._ask("GET", reference)
+        if answer.status != 200:
+            self._fail(reference, f"pull of {reference}", answer)
+        data = answer.body
+        if len(data) > MAX_MANIFEST_SIZE:
+            raise IntegrityError(f"the manifest of {reference} is larger than {MAX_MANIFEST_SIZE} bytes")
+        digest = reference.digest or Digest.of(data)
+        for expected in (digest, _said(answer)):
+            if expected:
+                expected.check(data, f"the manifest of {reference}")
+        media_type = parse_manifest(data, answer.header("content-type")).media_type
+        return Descriptor(media_type, digest, len(data)), data
+
+    def head(self, reference: Reference) -> Descriptor | None:
+        """The descriptor of the manifest that `reference` names, as the registry tells it: nothing is verified.
+
+        Registries that leave out a header are asked for the manifest itself.
+        """
+        answer = self._ask("HEAD", reference)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            self._fail(reference, f"look-up of {reference}", answer)
+        media_type = answer.header("content-type").partition(";")[0].strip()
+        size = answer.header("content-length")
+        digest = _said(answer)
+        if not digest or media_type not in MANIFEST_TYPES | INDEX_TYPES or not (size.isascii() and size.isdigit()):
+            return self.manifest(reference)[0]
+        if reference.digest and reference.digest != digest:
+            raise IntegrityError(f"asked for {reference}, the registry offers {digest}")
+        return Descriptor(media_type, digest, int(size[:18]))
+
+    def blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
+        """The blob's bytes in pieces of up to 1 MiB, resumed when the connection breaks; see `download.pull`.
+
+        The iterator holds a connection: let go of it, or close it, when it isn't read to its end.
+        """
+        return pull(self._channel(reference), reference.repository, descriptor)
+
+    def has_blob(self, reference: Reference, digest: Digest) -> bool:
+        """Whether the repository of `reference` holds the blob."""
+        return has_blob(self._channel(reference), Scope(reference.repository, ("pull",)), str(digest))
+
+    def push_blob(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        open_blob: Callable[[], BinaryIO],
+        mount_from: Sequence[Reference] = (),
+    ) -> Literal["exists", "mounted", "uploaded"]:
+        """Put a blob into the repository of `reference`; see `ports.Registry`.
+
+        References of other registries in `mount_from` are passed over. What `open_blob` gives is read once, in
+        pieces, verified and closed.
+        """
+        here = [source.repository for source in mount_from if source.registry == reference.registry]
+        sources = [source for source in dict.fromkeys(here) if source != reference.repository]
+        return push(self._channel(reference), reference.repository, descriptor, open_blob, sources)
+
+    def push_manifest(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
+        """Put a manifest under the tag of `reference`, or under the descriptor's digest if it has no tag."""
+        descriptor.digest.check(data, "the manifest to be pushed")
+        if len(data) > MAX_MANIFEST_SIZE:
+            raise IntegrityError(f"the manifest for {reference} is larger than {MAX_MANIFEST_SIZE} bytes")
+        channel = self._channel(reference)
+        version = reference.tag or str(descriptor.digest)
+        answer = channel.send(
+            "PUT",
+            f"v2/{reference.repository}/manifests/{version}",
+            (Scope(reference.repository, ("pull", "push")),),
+            headers={"Content-Type": descriptor.media_type},
+            body=lambda: data,
+        )
+        if answer.status not in (200, 201):
+            self._fail(reference, f"push of {reference}", answer)
+        check_digest(channel, descriptor, answer)
+
+    def _ask(self, method: str, reference: Reference) -> Answer:
+        target = f"v2/{reference.repository}/manifests/{reference.version}"
+        scopes = (Scope(reference.repository, ("pull",)),)
+        return self._channel(reference).send(method, target, scopes, headers={"Accept": _ACCEPT})
+
+    def _fail(self, reference: Reference, what: str, answer: Answer) -> None:
+        fail(reference.registry, what, answer.status, answer.body, answer.header("retry-after"))
+
+    def _channel(self, reference: Reference) -> Channel:
+        with self._lock:
+            channel = self._channels.get(reference.registry)
+            if channel is None:
+                endpoint = Endpoint.of(reference.registry)
+                channel = Channel(endpoint, self._transport, self._credentials, self._clock)
+                self._channels[reference.registry] = channel
+        return channel
+
+
+def _said(answer: Answer) -> Digest | None:
+    """The digest that an answer says its content has; IntegrityError if that can't be read."""
+    text = answer.header("docker-content-digest")
+    return Digest.parse(text) if text else None

@@ -1,0 +1,66 @@
+"""What went wrong with a connection, from requests' and urllib3's many exceptions to one sentence."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+
+from coopery.errors import NetworkError, RegistryError
+
+E = TypeVar("E", bound=BaseException)
+
+
+def translated(error: Exception, host: str) -> tuple[Exception, bool]:
+    """The error to raise in place of `error` from an exchange with `host`, and whether trying again may help.
+
+    An error that isn't the connection's (from reading the body to be sent, say) comes back as it is.
+    """
+    if isinstance(error, NetworkError):  # translated already, while the answer was read
+        return error, True
+    ours = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError, ssl.SSLError)
+    if not isinstance(error, ours):
+        return error, False
+    chain = _chain(error)
+    if untrusted := _first(chain, ssl.SSLCertVerificationError):
+        hint = "name the registry's certificate authority with SSL_CERT_FILE or REQUESTS_CA_BUNDLE"
+        message = f"the certificate of {host} is not trusted: {untrusted.verify_message}"
+        return NetworkError(message, hint=hint), False
+    if broken := _first(chain, ssl.SSLError):
+        hint = "does it speak plain HTTP? only registries on this machine may"
+        return NetworkError(f"TLS with {host} failed: {broken.reason or 'broken handshake'}", hint=hint), False
+    if unknown := _first(chain, socket.gaierror):
+        hint = "check the registry's name, and this machine's DNS"
+        return NetworkError(f"{host} can't be found: {unknown.strerror}", hint=hint), unknown.errno == socket.EAI_AGAIN
+    if _first(chain, requests.exceptions.ProxyError):
+        hint = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+        return NetworkError(f"the proxy on the way to {host} failed", hint=hint), True
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
+        return RegistryError(f"{host} is not an address that can be asked"), False
+    if _first(chain, ConnectionRefusedError):
+        return NetworkError(f"{host} refused the connection", hint="is the registry running, and the port right?"), True
+    if _first(chain, TimeoutError) or _first(chain, urllib3.exceptions.TimeoutError):
+        hint = "check the network, its firewall and its proxy settings"
+        return NetworkError(f"{host} did not answer in time", hint=hint), True
+    causes = [one for one in chain if isinstance(one, OSError) and one.strerror]
+    reason = f": {causes[0].strerror}" if causes else ""
+    return NetworkError(f"the connection to {host} failed{reason}", hint="trying again may help"), True
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error` and everything it was made from: causes, contexts, urllib3's reasons and exceptions as arguments."""
+    found: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found
+
+
+def _first(chain: list[BaseException], kind: type[E]) -> E | None:
+    return next((one for one in chain if isinstance(one, kind)), None)

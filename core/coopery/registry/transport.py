@@ -1,0 +1,258 @@
+"""HTTP over requests: connections kept alive, time-outs, retries, and failures as NetworkError.
+
+Only this module and `failures` know requests and urllib3, which are imported when the first request is sent: a build
+that is served from its local cache never pays for them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from coopery import __version__
+from coopery.oci.manifest import MAX_MANIFEST_SIZE
+from coopery.registry.proxies import proxy_for
+
+if TYPE_CHECKING:
+    from requests.adapters import HTTPAdapter
+
+#: How much is read from a connection at once. At 8 KiB, pulling takes twice the CPU time.
+READ_SIZE = 1 << 20
+#: How much is sent at once. urllib3 sends under the connect time-out, so this bounds how slow a line may be.
+SEND_SIZE = 256 << 10
+
+_CONNECT_SECONDS = 20.0
+_READ_SECONDS = 120.0
+_LONGEST_WAIT = 60.0  # seconds, for one retry
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_USER_AGENT = f"coopery/{__version__}"
+_MAX_BODY = MAX_MANIFEST_SIZE + 1
+
+
+class Body(Protocol):
+    """A request's body as a stream: it knows its length, which becomes Content-Length."""
+
+    def __len__(self) -> int: ...
+    def read(self, amount: int = -1, /) -> bytes: ...
+
+
+#: Makes a request's body, anew for every time it is sent.
+BodySource = Callable[[], Body | bytes]
+
+
+class Stream:
+    """A body that is read in pieces. It holds one of the host's connections until it is closed."""
+
+    def __init__(self, raw: Any, host: str, release: Callable[[], None]) -> None:
+        self._raw = raw
+        self._host = host
+        self._release = release
+        self._open = True
+        self._ended = False
+
+    def read(self, amount: int = READ_SIZE) -> bytes:
+        """Up to `amount` bytes, empty at the end. NetworkError when the connection breaks."""
+        try:
+            data: bytes = self._raw.read(amount, decode_content=False)
+        except Exception as error:
+            from coopery.registry.failures import translated
+
+            raise translated(error, self._host)[0] from error
+        self._ended = not data
+        return data
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, and drop it otherwise. May be called again."""
+        if self._open:
+            self._open = False
+            try:
+                if self._ended:
+                    self._raw.release_conn()
+                else:
+                    self._raw.close()
+            finally:
+                self._release()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: `body` is all of it, or empty where a stream was asked for and the status was 200 or 206."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    challenges: Sequence[str] = ()
+    body: bytes = field(default=b"", repr=False)
+    stream: Stream | None = None
+
+    def header(self, name: str) -> str:
+        """The header's value, empty if it isn't there. The name is in lower case."""
+        return self.headers.get(name, "")
+
+
+class Transport:
+    """Sends requests, many at once if many threads do. To one host there are at most `connections` streamed answers and
+    as many other exchanges at a time; the two are counted apart, so that an upload can draw on a download.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int = 6,
+        attempts: int = 4,
+        sleep: Callable[[float], None] = time.sleep,
+        wall_clock: Callable[[], float] = time.time,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._connections = connections
+        self._attempts = attempts
+        self._sleep = sleep
+        self._wall_clock = wall_clock
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._adapter: HTTPAdapter | None = None
+        self._slots: dict[tuple[str, bool], threading.Semaphore] = {}
+
+    def close(self) -> None:
+        """Close the connections that lie idle."""
+        if self._adapter:
+            self._adapter.close()
+
+    def wait(self, attempt: int, retry_after: str = "") -> bool:
+        """Pause before retry number `attempt` (from 1): the server's wish, else twice as long each time, with jitter.
+
+        False, without a pause, if the server wants longer than a build should stand still.
+        """
+        wished = _seconds(retry_after, self._wall_clock()) if retry_after else None
+        if wished is None:
+            jitter = int.from_bytes(os.urandom(2)) / 0xFFFF
+            wished = 0.25 * 2 ** (attempt - 1) * (0.5 + jitter)
+        if wished > _LONGEST_WAIT:
+            return False
+        self._sleep(wished)
+        return True
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: BodySource | None = None,
+        *,
+        stream: bool = False,
+        retry: bool = True,
+    ) -> Answer:
+        """Send a request and return its answer, whatever its status. Redirects are not followed.
+
+        With `retry` (for requests that may arrive twice), lost connections and the statuses 408, 429 and 5xx but 501
+        are tried again. NetworkError when no answer came.
+        """
+        attempt = 1
+        while True:
+            last = not retry or attempt >= self._attempts
+            try:
+                answer = self._exchange(method, url, headers, body, stream)
+            except Exception as error:
+                from coopery.registry.failures import translated
+
+                shown, passing = translated(error, urlsplit(url).netloc)
+                if last or not passing:
+                    if shown is error:
+                        raise
+                    raise shown from error
+                self.wait(attempt)
+            else:
+                if last or answer.status not in _TRANSIENT or not self.wait(attempt, answer.header("retry-after")):
+                    return answer
+            attempt += 1
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: BodySource | None, stream: bool
+    ) -> Answer:
+        import requests
+
+        adapter = self._adapter or self._open_adapter()
+        data = body() if body else None
+        prepared = requests.Request(
+            method, url, headers={"User-Agent": _USER_AGENT, **headers}, data=data or None
+        ).prepare()
+        if data is not None and not len(data):
+            prepared.headers["Content-Length"] = "0"
+        proxy = proxy_for(url, self._environ)
+        proxies = {urlsplit(url).scheme: proxy} if proxy else {}
+        slot = self._slot(urlsplit(url).netloc.lower(), stream)
+        slot.acquire()
+        kept = False
+        try:
+            response = adapter.send(
+                prepared,
+                stream=True,
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                proxies=proxies,
+                verify=self._authorities() or True,
+            )
+            raw = response.raw
+            found = {name.lower(): value for name, value in response.headers.items()}
+            challenges = raw.headers.getlist("www-authenticate") if response.status_code == 401 else []
+            reader = Stream(raw, urlsplit(url).netloc, slot.release)
+            kept = True
+        finally:
+            if not kept:
+                slot.release()
+        if stream and response.status_code in (200, 206):
+            return Answer(response.status_code, url, found, stream=reader)
+        try:
+            content = _all(reader)
+        finally:
+            reader.close()
+        return Answer(response.status_code, url, found, challenges, content)
+
+    def _open_adapter(self) -> HTTPAdapter:
+        # Sessions are left out: they would read .netrc over our Authorization header, keep cookies, and read a
+        # redirect's whole body into memory.
+        from requests.adapters import HTTPAdapter
+
+        class Adapter(HTTPAdapter):
+            def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
+                super().init_poolmanager(*args, **keywords, blocksize=SEND_SIZE)
+
+        with self._lock:
+            if self._adapter is None:
+                self._adapter = Adapter(pool_maxsize=2 * self._connections)
+        return self._adapter
+
+    def _slot(self, host: str, stream: bool) -> threading.Semaphore:
+        with self._lock:
+            return self._slots.setdefault((host, stream), threading.BoundedSemaphore(self._connections))
+
+    def _authorities(self) -> str:
+        """A file or directory of certificate authorities that the environment names; empty for the usual ones."""
+        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        return next(filter(None, map(self._environ.get, names)), "")
+
+
+def _all(reader: Stream) -> bytes:
+    pieces = []
+    size = 0
+    while size < _MAX_BODY and (piece := reader.read(min(64 << 10, _MAX_BODY - size))):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _seconds(retry_after: str, now: float) -> float | None:
+    """The pause a Retry-After header asks for (RFC 9110, section 10.2.3), in seconds; None if it can't be read."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
