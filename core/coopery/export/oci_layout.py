@@ -1,0 +1,181 @@
+"""OCI image layouts, as a directory or as a tar (OCI image specification, image-layout.md)."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from coopery.errors import ExportError
+from coopery.export.blobs import BlobArchive, blob_path, copy_checked
+from coopery.export.destination import BlobOpener, replacing, reporting
+from coopery.oci.descriptor import OCI_INDEX, Descriptor
+from coopery.oci.digest import Digest
+from coopery.oci.image import Image
+from coopery.oci.manifest import Index
+from coopery.oci.reference import Reference
+
+REF_NAME = "org.opencontainers.image.ref.name"
+#: The full name, which containerd and what is built on it go by before the other.
+FULL_NAME = "io.containerd.image.name"
+LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """All blobs of an image, manifest last, and the descriptor of its manifest."""
+
+    descriptor: Descriptor
+    blobs: tuple[tuple[str, Descriptor, Callable[[], BinaryIO]], ...]
+
+
+def write_oci_directory(
+    dest: str,
+    image: Image,
+    names: Sequence[Reference],
+    blob: BlobOpener,
+    *,
+    docker_types: bool = False,
+    annotations: Mapping[str, str] | None = None,
+) -> Descriptor:
+    """Put the image into the layout directory `dest`, which is made, or added to, as need be.
+
+    Blobs that are there already stay. The index comes last; an entry of the same name is replaced, all others are kept
+    (as skopeo and umoci do). Returns the manifest's descriptor. ExportError if `dest` can't be written or holds
+    something else, StorageError if there is no room, IntegrityError if a blob is damaged.
+    """
+    content = _content(image, blob, docker_types, annotations)
+    with reporting(dest):
+        os.makedirs(dest, exist_ok=True)
+        with _locked(dest):
+            index = _read_index(dest)
+            for what, descriptor, opener in content.blobs:
+                _put_blob(dest, what, descriptor, opener)
+            if not os.path.exists(os.path.join(dest, "oci-layout")):
+                _put_document(os.path.join(dest, "oci-layout"), LAYOUT_FILE)
+            entries = [entry.to_json() for entry in index_entries(content.descriptor, names)]
+            _replace_entries(index, entries)
+            _put_document(os.path.join(dest, "index.json"), json.dumps(index, separators=(",", ":")).encode())
+    return content.descriptor
+
+
+def write_oci_archive(
+    dest: str,
+    image: Image,
+    names: Sequence[Reference],
+    blob: BlobOpener,
+    *,
+    docker_types: bool = False,
+    annotations: Mapping[str, str] | None = None,
+) -> Descriptor:
+    """Write the image as a layout in a tar to the file `dest`, or to standard output for `-`.
+
+    Returns the manifest's descriptor; errors as of `write_oci_directory`.
+    """
+    content = _content(image, blob, docker_types, annotations)
+    with replacing(dest) as write:
+        archive = BlobArchive(write)
+        archive.document("oci-layout", LAYOUT_FILE)
+        archive.document("index.json", Index(index_entries(content.descriptor, names)).serialize())
+        for what, descriptor, opener in content.blobs:
+            if descriptor.digest not in archive:
+                with opener() as source:
+                    archive.blob(descriptor.digest, descriptor.size, source, what)
+        archive.close()
+    return content.descriptor
+
+
+def index_entries(descriptor: Descriptor, names: Sequence[Reference]) -> tuple[Descriptor, ...]:
+    """What an index says of a manifest with these names: an entry for each, with the annotations BuildKit writes.
+
+    Names of different repositories may have one tag in common. Then only the first entry has it as its
+    `ref.name`: umoci refuses a tag that is there twice, and containerd goes by the full name anyway.
+    """
+    entries, tags = [], set()
+    for name in names:
+        named = name.or_latest()
+        annotations = {FULL_NAME: str(named)}
+        tag = named.tag or str(named.digest)
+        if tag not in tags:
+            annotations[REF_NAME] = tag
+            tags.add(tag)
+        entries.append(replace(descriptor, annotations=annotations))
+    return tuple(entries) or (descriptor,)
+
+
+def _content(image: Image, blob: BlobOpener, docker_types: bool, annotations: Mapping[str, str] | None) -> _Content:
+    manifest, config = image.manifest(docker=docker_types, annotations=annotations)
+    data = manifest.serialize()
+    descriptor = Descriptor(manifest.media_type, Digest.of(data), len(data), image.config.platform)
+    blobs: list[tuple[str, Descriptor, Callable[[], BinaryIO]]] = [
+        ("layer", layer, _opener(blob, layer.digest)) for layer in manifest.layers
+    ]
+    blobs.append(("configuration", manifest.config, lambda: io.BytesIO(config)))
+    blobs.append(("manifest", descriptor, lambda: io.BytesIO(data)))
+    return _Content(descriptor, tuple(blobs))
+
+
+def _opener(blob: BlobOpener, digest: Digest) -> Callable[[], BinaryIO]:
+    return lambda: blob(digest)
+
+
+@contextmanager
+def _locked(dest: str) -> Iterator[None]:
+    """Nobody else of us changes the layout meanwhile: jobs of one machine may share it."""
+    import fcntl
+
+    fd = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _put_blob(dest: str, what: str, descriptor: Descriptor, opener: Callable[[], BinaryIO]) -> None:
+    path = os.path.join(dest, blob_path(descriptor.digest))
+    try:
+        if os.stat(path).st_size == descriptor.size:
+            return
+    except FileNotFoundError:
+        pass
+    with opener() as source, replacing(path) as write:
+        copy_checked(source, descriptor.digest, descriptor.size, write, what)
+
+
+def _put_document(path: str, data: bytes) -> None:
+    with replacing(path) as write:
+        write(memoryview(data))
+
+
+def _read_index(dest: str) -> dict[str, Any]:
+    path = os.path.join(dest, "index.json")
+    try:
+        with open(path, "rb") as file:
+            index = json.loads(file.read())
+    except FileNotFoundError:
+        return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    except ValueError as error:
+        raise ExportError(f"{path} is not JSON: {error}", hint="choose an empty directory") from error
+    manifests = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(manifests, list) or not all(isinstance(entry, dict) for entry in manifests):
+        raise ExportError(f"{path} is not the index of an image layout", hint="choose an empty directory")
+    return dict(index)
+
+
+def _replace_entries(index: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """Put `entries` into an index, in place of those that have one of their names or are the same without a name."""
+
+    def names(entry: dict[str, Any]) -> set[tuple[str, str]]:
+        annotations = entry.get("annotations")
+        if not isinstance(annotations, dict):
+            return {("digest", str(entry.get("digest")))}
+        found = {(key, str(annotations[key])) for key in (REF_NAME, FULL_NAME) if key in annotations}
+        return found or {("digest", str(entry.get("digest")))}
+
+    taken = set().union(*map(names, entries))
+    index["manifests"] = [*(entry for entry in index["manifests"] if not names(entry) & taken), *entries]
