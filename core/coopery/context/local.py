@@ -1,0 +1,163 @@
+"""A directory as a build context: seen as a tree, read only where a COPY looks, hashed once."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Protocol
+
+from coopery import kernel
+from coopery.dockerfile.ignore import IgnoreRules
+from coopery.errors import ContextError
+from coopery.tree.entry import Entry, Kind
+from coopery.tree.tree import Node, Tree
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFCHR: Kind.CHARACTER,
+    stat.S_IFBLK: Kind.BLOCK,
+}
+#: A file changed this shortly before it was hashed may change again within the clock's grain: not remembered.
+_RACY_NS = 100_000_000
+_PIECE = 1 << 20
+
+
+class Memory(Protocol):
+    """Keeps what is known of files between builds."""
+
+    def load(self) -> Any:
+        """The JSON value kept last, None if there is none."""
+
+    def save(self, value: Any) -> None:
+        """Keep a JSON value."""
+
+
+class LocalContext:
+    """The files below a directory, without those that the ignore rules leave out."""
+
+    def __init__(self, root: str, rules: IgnoreRules | None, memory: Memory) -> None:
+        """ContextError if `root` isn't a directory that can be read."""
+        try:
+            self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            hint = "the last argument of `coopery build` is a directory"
+            raise ContextError(f"the build context {root} can't be used: {error.strerror}", hint=hint) from error
+        self.root = root
+        self._rules = rules
+        self._memory = memory
+        self._inodes: dict[tuple[int, int], object] = {}
+        self._stats: dict[bytes, tuple[int, int, int, int]] = {}
+        known = memory.load()
+        self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
+        self._seen: dict[str, list[Any]] = {}
+        self.tree = Tree(Node(Entry(b"", Kind.DIRECTORY, 0o755, 0, 0), None, lambda: self._scan(b"")))
+
+    def close(self) -> None:
+        """Remember the digests for the next build."""
+        if any(self._known.get(path) != value for path, value in self._seen.items()):
+            self._memory.save({**self._known, **self._seen} if len(self._known) < 500_000 else self._seen)
+        os.close(self._root)
+
+    def _scan(self, directory: bytes) -> Mapping[bytes, Node]:
+        try:
+            handle = kernel.openat2(
+                self._root,
+                directory or b".",
+                os.O_RDONLY | os.O_DIRECTORY,
+                resolve=kernel.RESOLVE_BENEATH | kernel.RESOLVE_NO_SYMLINKS,
+            )
+        except OSError as error:
+            raise self._unreadable(directory, error) from error
+        nodes: dict[bytes, Node] = {}
+        try:
+            with os.scandir(handle) as names:
+                for found in names:
+                    name = os.fsencode(found.name)
+                    path = directory + b"/" + name if directory else name
+                    node = self._node(path, found, handle)
+                    if node is not None:
+                        nodes[name] = node
+        except OSError as error:
+            raise self._unreadable(directory, error) from error
+        finally:
+            os.close(handle)
+        return nodes
+
+    def _node(self, path: bytes, found: os.DirEntry[str], directory: int) -> Node | None:
+        """The node of a directory entry; None for what is ignored and for sockets."""
+        info = found.stat(follow_symlinks=False)
+        kind = _KINDS.get(stat.S_IFMT(info.st_mode))
+        if kind is None:
+            return None
+        if self._rules is not None:
+            text = os.fsdecode(path)
+            if self._rules.ignored(text) and not (kind is Kind.DIRECTORY and self._rules.may_contain_exceptions(text)):
+                return None
+        entry = Entry(
+            path,
+            kind,
+            stat.S_IMODE(info.st_mode),
+            0,
+            0,
+            size=info.st_size if kind is Kind.FILE else 0,
+            mtime_ns=info.st_mtime_ns,
+            link=os.fsencode(os.readlink(found.name, dir_fd=directory)) if kind is Kind.SYMLINK else b"",
+            device=(os.major(info.st_rdev), os.minor(info.st_rdev)) if kind in (Kind.CHARACTER, Kind.BLOCK) else (0, 0),
+            xattrs=self._xattrs(path, kind),
+        )
+        if kind is Kind.DIRECTORY:
+            return Node(entry, None, lambda: self._scan(path))
+        inode = None
+        if info.st_nlink > 1:
+            inode = self._inodes.setdefault((info.st_dev, info.st_ino), object())
+        self._stats[path] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+        return Node(entry, None, None, inode)
+
+    def _xattrs(self, path: bytes, kind: Kind) -> tuple[tuple[bytes, bytes], ...]:
+        """File capabilities and user attributes, which is what travels in layers."""
+        if kind not in (Kind.FILE, Kind.DIRECTORY):
+            return ()
+        name = os.path.join(os.fsencode(self.root), path)
+        try:
+            names = os.listxattr(name, follow_symlinks=False)
+            kept = sorted(key for key in names if key == "security.capability" or key.startswith("user."))
+            return tuple((key.encode(), os.getxattr(name, key, follow_symlinks=False)) for key in kept)
+        except OSError:
+            return ()
+
+    def open(self, node: Node) -> BinaryIO:
+        """The file's contents; never through a symbolic link, whatever was put in its place meanwhile."""
+        path = node.entry.path
+        resolve = kernel.RESOLVE_BENEATH | kernel.RESOLVE_NO_SYMLINKS
+        try:
+            return os.fdopen(kernel.openat2(self._root, path, os.O_RDONLY, resolve=resolve), "rb", buffering=0)
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    def digest(self, node: Node) -> bytes:
+        """The SHA-256 of the file's contents; remembered as long as its size, times and inode stay the same."""
+        import hashlib
+
+        path = os.fsdecode(node.entry.path)
+        fingerprint = self._stats.get(node.entry.path)
+        known = self._known.get(path)
+        if fingerprint and known and tuple(known[:4]) == fingerprint:
+            self._seen[path] = known
+            return bytes.fromhex(known[4])
+        hasher = hashlib.sha256()
+        with self.open(node) as file:
+            while piece := file.read(_PIECE):
+                hasher.update(piece)
+        if fingerprint and time.time_ns() - fingerprint[2] > _RACY_NS:
+            self._seen[path] = [*fingerprint, hasher.hexdigest()]
+        return hasher.digest()
+
+    def _unreadable(self, path: bytes, error: OSError) -> ContextError:
+        shown = os.path.join(self.root, os.fsdecode(path))
+        hint = "make it readable, or leave it out with a line in .dockerignore"
+        return ContextError(f"can't read {shown} in the build context: {error.strerror}", hint=hint)

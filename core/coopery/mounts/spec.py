@@ -1,0 +1,142 @@
+"""What all mount types of `RUN --mount` share: reading options, and the protocols they are prepared through."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from coopery.ports import Mount
+
+
+class BadMount(ValueError):
+    """A mount's options make no sense; the planner adds the place in the Dockerfile."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a mount asks of the sandbox: mounts, and variables for the process."""
+
+    mounts: tuple[Mount, ...] = ()
+    env: tuple[str, ...] = ()
+
+
+class MountEnvironment(Protocol):
+    """What the engine offers to mounts when a step is about to run."""
+
+    def secret(self, name: str) -> bytes | None:
+        """The value of the secret with this id, or None if the user gave none."""
+
+    def cache_directory(self, name: str, sharing: str) -> AbstractContextManager[str]:
+        """The directory behind a cache mount, held as `sharing` (shared, private or locked) says."""
+
+    def private_file(self, data: bytes, mode: int, uid: int, gid: int) -> AbstractContextManager[str]:
+        """The path of a file with `data`, never on a disk where memory can be had; gone after the block."""
+
+
+class MountSpec(Protocol):
+    """A mount as written, with its variables expanded. A frozen value."""
+
+    @property
+    def target(self) -> str:
+        """Where in the root it is seen; empty if it only sets a variable."""
+
+    def key_parts(self) -> Sequence[Any]:
+        """What of this mount belongs to the step's cache key."""
+
+    def prepare(self, environment: MountEnvironment) -> AbstractContextManager[Prepared]:
+        """Make the mount ready for one run of the step."""
+
+
+class Options:
+    """The `key=value` options of one mount, taken one by one; what is left over at the end is an error."""
+
+    def __init__(self, kind: str, values: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._values = dict(values)
+        self._known: list[str] = ["type"]
+
+    def text(self, *names: str, default: str = "") -> str:
+        """The value of the option that has any of `names`."""
+        self._known.extend(names)
+        found = [self._values.pop(name) for name in names if name in self._values]
+        return found[-1] if found else default
+
+    def flag(self, *names: str) -> bool | None:
+        """A boolean option: `required`, `required=true`; None if it isn't there."""
+        value = self.text(*names, default="\0")
+        if value == "\0":
+            return None
+        if value.lower() in ("", "true", "1", "t"):
+            return True
+        if value.lower() in ("false", "0", "f"):
+            return False
+        raise BadMount(f"{names[0]}={value!r} is neither true nor false")
+
+    def number(self, name: str, default: int, base: int = 10) -> int:
+        """A number in the given base."""
+        value = self.text(name)
+        if not value:
+            return default
+        try:
+            return int(value, base)
+        except ValueError:
+            raise BadMount(f"{name}={value!r} is not a number") from None
+
+    def size(self, name: str) -> int:
+        """A size in bytes, spelled as Docker does (`64m`, `1g`); 0 if it isn't there."""
+        return parse_size(self.text(name) or "0")
+
+    def path(self, *names: str, default: str = "") -> str:
+        """A path inside the root; BadMount if it has none and there is no default."""
+        value = self.text(*names, default=default)
+        if not value:
+            raise BadMount(f"a {self.kind} mount needs {names[0]}=…")
+        return value
+
+    def finish(self) -> None:
+        """BadMount if an option was given that this kind of mount doesn't have."""
+        for name in self._values:
+            close = difflib.get_close_matches(name, self._known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"{self.kind} mounts take {', '.join(self._known[1:])}"
+            raise BadMount(f"{self.kind} mounts have no option {name!r}", hint)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from Docker's spelling of sizes (`64m`, `1.5g`, `512`); BadMount if it can't be read."""
+    units = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+    body = text.strip().lower().removesuffix("ib") if text.strip().lower().endswith("ib") else text.strip().lower()
+    if len(body) > 1 and body.endswith("b") and body[-2] in "kmgt":
+        body = body[:-1]
+    unit = body[-1:] if body[-1:] in units and not body[-1:].isdigit() else ""
+    try:
+        value = float(body.removesuffix(unit)) * units[unit]
+    except ValueError:
+        raise BadMount(f"{text!r} is not a size", "write a number with k, m or g behind it") from None
+    if not 0 <= value < 1 << 63:
+        raise BadMount(f"{text!r} is not a size")
+    return int(value)
+
+
+def split_options(text: str) -> dict[str, str]:
+    """The options of a `--mount=` value, which is one line of CSV; names in lower case. BadMount on repeats."""
+    import csv
+
+    try:
+        fields = next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        raise BadMount(f"can't read the mount {text!r}: {error}") from None
+    values: dict[str, str] = {}
+    for field in fields:
+        name, _, value = field.partition("=")
+        values[name.strip().lower()] = value
+    return values
+
+
+MountParser = Callable[[Options, str], MountSpec]

@@ -1,0 +1,36 @@
+"""`RUN --mount=type=tmpfs`: an empty directory on memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coopery.mounts.spec import MountEnvironment, Options, Prepared
+from coopery.ports import TmpfsMount
+
+
+@dataclass(frozen=True, slots=True)
+class TmpfsSpec:
+    """An empty directory of at most `size` bytes, 0 for the kernel's default."""
+
+    target: str
+    size: int
+
+    def key_parts(self) -> Sequence[Any]:
+        """Where it is and how large."""
+        return ["tmpfs", self.target, self.size]
+
+    @contextlib.contextmanager
+    def prepare(self, environment: MountEnvironment) -> Iterator[Prepared]:
+        """The tmpfs."""
+        yield Prepared((TmpfsMount(self.target, self.size),))
+
+
+def parse(options: Options, cwd: str) -> TmpfsSpec:
+    """The tmpfs mount that `options` describe."""
+    target = options.path("target", "dst", "destination")
+    if not target.startswith("/"):
+        target = f"{cwd.rstrip('/')}/{target}"
+    return TmpfsSpec(target, options.size("size"))
