@@ -1,0 +1,313 @@
+"""The engine of our own: from a BuildRequest to an image that is where it should be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from coopery.archive.compress import Codec
+from coopery.cache.records import LocalRecords
+from coopery.cache.store import Store
+from coopery.dockerfile import parse
+from coopery.engines.contexts import Contexts
+from coopery.engines.images import Images
+from coopery.engines.outputs import Delivered, Delivery, check_outputs, names_of
+from coopery.engines.uploader import Uploader
+from coopery.errors import CooperyError, Location, UsageError
+from coopery.export.metadata import metadata, write_image_id, write_metadata
+from coopery.oci.descriptor import Descriptor
+from coopery.oci.digest import Digest
+from coopery.oci.image import Image
+from coopery.oci.platform import host
+from coopery.oci.reference import Reference
+from coopery.plan.ops import CopyOp
+from coopery.plan.outline import Outline, outline
+from coopery.plan.plan import BaseImage, Plan
+from coopery.plan.planner import make_plan
+from coopery.ports import Progress, Registry, Sandbox, Snapshotter
+from coopery.request import BuildRequest
+from coopery.solver.assemble import assemble
+from coopery.solver.layers import Layers, Once
+from coopery.solver.runtime import StepEnvironment, secrets_directory
+from coopery.solver.solver import Means, Solver
+from coopery.solver.stage_run import RunSettings
+from coopery.solver.times import timestamp
+from coopery.tree.tree import Tree
+
+
+class Workshop(Protocol):
+    """How commands run here; asked for only when one has to."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox that was chosen."""
+
+    @property
+    def snapshotters(self) -> Sequence[Snapshotter]:
+        """The snapshotters, in order of preference."""
+
+    def scratch_is_full(self) -> bool:
+        """Whether the first snapshotter's scratch space has run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did, as one value."""
+
+    image: Image
+    config_digest: Digest
+    manifest: Descriptor
+    names: tuple[Reference, ...]
+    delivered: tuple[Delivered, ...]
+
+
+class NativeEngine:
+    """Builds in userspace on this machine."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        workshop: Workshop,
+        environ: Mapping[str, str],
+        mask: Callable[[bytes], None],
+    ) -> None:
+        """`environ` is where secrets come from that are given by variable; `mask` is told each value that is read."""
+        self.store = store
+        self.registry = registry
+        self.workshop = workshop
+        self.environ = environ
+        self.mask = mask
+
+    def build(self, request: BuildRequest, progress: Progress) -> BuildReport:
+        """Do what `request` asks. CooperyError of the class that fits when it can't be done."""
+        if not request.platform.satisfies(host()):
+            raise UsageError(
+                f"--platform {request.platform}: this machine runs {host()} and builds for that only",
+                hint="build on a machine of that platform",
+            )
+        check_outputs(request)
+        with contextlib.ExitStack() as stack:
+            pools = _Pools(stack)
+            contexts = Contexts(request, self.store)
+            stack.callback(contexts.close)
+            build = _Build(self, request, progress, contexts, pools)
+            return build.run(stack)
+
+
+class _Pools:
+    """The threads of a build.
+
+    No job of a pool waits for another job of the same pool, but in `archive`: there for one submitted earlier.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        cpus = os.cpu_count() or 1
+
+        def pool(size: int, name: str) -> Executor:
+            made = ThreadPoolExecutor(size, name)
+            stack.callback(made.shutdown, wait=True, cancel_futures=True)
+            return made
+
+        self.resolve = pool(8, "resolve")
+        self.fetch = pool(4, "fetch")
+        self.compress = pool(max(1, cpus), "compress")
+        self.send = pool(4, "send")
+        self.archive = pool(max(2, cpus), "archive")
+
+
+class _Build:
+    """One build on its way."""
+
+    def __init__(
+        self, engine: NativeEngine, request: BuildRequest, progress: Progress, contexts: Contexts, pools: _Pools
+    ) -> None:
+        self._engine = engine
+        self._request = request
+        self._progress = progress
+        self._contexts = contexts
+        self._pools = pools
+        self._records = LocalRecords(engine.store)
+        codec = _codec(request)
+        self._layers = Layers(engine.store, self._records, engine.registry, codec, pools.compress)
+        self._images = Images(engine.store, engine.registry, request.platform, progress)
+        self._environment: Once[str, StepEnvironment] = Once()
+        epoch = request.build_args.get("SOURCE_DATE_EPOCH", "")
+        if epoch and not epoch.isdecimal():
+            raise UsageError(f"SOURCE_DATE_EPOCH={epoch} is not a number of seconds since 1970")
+        self._epoch_ns = int(epoch) * 1_000_000_000 if epoch else None
+
+    def run(self, stack: contextlib.ExitStack) -> BuildReport:
+        """From the Dockerfile to the outputs."""
+        request = self._request
+        lined, plan = self._plan()
+        for text in plan.warnings:
+            self._progress.warn(text)
+        pushed = [name for output in request.outputs if output.push for name in names_of(output.names or request.tags)]
+        uploader = Uploader(self._layers, self._engine.registry, pushed, self._pools.send)
+        stack.callback(uploader.finish)
+        base = plan.lineage[0].base_image
+        image = self._solve(lined, plan, uploader, base)
+        uploader.finish()
+        delivery = Delivery(
+            request, image, base, self._layers, self._engine.registry, lambda: self._tree(image, base), self._progress
+        )
+        delivered = [item for output in request.outputs for item in delivery.deliver(output)]
+        return self._report(image, delivered)
+
+    # ---------------------------------------------------------------------------------------------------- plan
+
+    def _plan(self) -> tuple[Outline, Plan]:
+        request = self._request
+        step = self._progress.step("[internal] load build definition")
+        step.start()
+        try:
+            text, name = self._contexts.dockerfile()
+            dockerfile = parse(text, name)
+            lined = outline(
+                dockerfile,
+                target=request.target,
+                platform=request.platform,
+                build_args=request.build_args,
+                contexts=request.build_contexts,
+            )
+        except CooperyError as error:
+            step.failed(error.message)
+            raise
+        step.done()
+        # All references are known now: resolve them at once, while the context is being read.
+        for reference in lined.images:
+            self._pools.resolve.submit(self._images.get, reference)
+        plan = make_plan(
+            lined,
+            _Lookups(self._images, self._contexts, dockerfile.lines),
+            platform=request.platform,
+            build_args=request.build_args,
+            labels=request.labels,
+            contexts=request.build_contexts,
+            network=request.network,
+        )
+        return lined, plan
+
+    # --------------------------------------------------------------------------------------------------- solve
+
+    def _solve(self, lined: Outline, plan: Plan, uploader: Uploader, base: BaseImage | None) -> Image:
+        request, workshop = self._request, self._engine.workshop
+        lineage = {stage.index for stage in plan.lineage}
+        means = Means(
+            store=self._engine.store,
+            records=self._records,
+            layers=self._layers,
+            sandbox=lambda: workshop.sandbox,
+            snapshotters=lambda: workshop.snapshotters,
+            environment=self._step_environment,
+            scratch_is_full=workshop.scratch_is_full,
+            sources=self._contexts.source,
+            fetch_pool=self._pools.fetch,
+            archive_pool=self._pools.archive,
+            now_ns=self._now_ns,
+        )
+
+        def on_start() -> None:
+            if base:
+                uploader.base(base.image.layers, base.fetched.reference)
+
+        def on_layer(stage: int, diff_id: Digest) -> None:
+            # Layers of other stages are in no image: they need no blob.
+            if stage in lineage:
+                uploader.layer(diff_id)
+
+        solver = Solver(
+            plan,
+            means,
+            self._progress,
+            source=lined.dockerfile.lines,
+            settings=RunSettings(request.add_hosts, request.shm_size, request.ulimits),
+            use_cache=not request.no_cache,
+            parallel=max(4, 2 * (os.cpu_count() or 1)),
+            on_start=on_start,
+            on_layer=on_layer,
+        )
+        outcomes = solver.solve()
+        now = timestamp(self._now_ns())
+        epoch = timestamp(self._epoch_ns) if self._epoch_ns is not None else ""
+        return assemble(plan, outcomes, self._layers.encode, now=now, epoch=epoch)
+
+    def _now_ns(self) -> int:
+        return time.time_ns() if self._epoch_ns is None else self._epoch_ns
+
+    def _step_environment(self) -> StepEnvironment:
+        def make() -> StepEnvironment:
+            memory = secrets_directory(self._engine.store.tmp)
+            return StepEnvironment(
+                self._engine.store, self._request.secrets, self._engine.environ, memory, self._engine.mask
+            )
+
+        return self._environment.get("", make)
+
+    # -------------------------------------------------------------------------------------------------- result
+
+    def _tree(self, image: Image, base: BaseImage | None) -> Tree:
+        below = base.image.layers if base else ()
+        stored = [self._layers.fetch(layer, base.fetched.reference) for layer in below if base]
+        stored += [self._layers.stored(layer.diff_id) for layer in image.layers[len(below) :]]
+        return self._layers.tree(stored)
+
+    def _report(self, image: Image, delivered: Sequence[Delivered]) -> BuildReport:
+        request = self._request
+        manifest, config = image.manifest(annotations=request.annotations)
+        data = manifest.serialize()
+        descriptor = next(
+            (item.descriptor for item in delivered if item.descriptor),
+            Descriptor(manifest.media_type, Digest.of(data), len(data)),
+        )
+        names = names_of([name for output in request.outputs for name in output.names] or request.tags)
+        config_digest = self._engine.store.put_blob(config)
+        self._engine.store.put_blob(data)
+        if request.iid_file:
+            write_image_id(request.iid_file, config_digest)
+        if request.metadata_file:
+            write_metadata(request.metadata_file, metadata(config_digest, descriptor, names))
+        return BuildReport(image, config_digest, descriptor, names, tuple(delivered))
+
+
+class _Lookups:
+    """What the planner asks, answered with errors that have a place."""
+
+    def __init__(self, images: Images, contexts: Contexts, source: Sequence[str]) -> None:
+        self._images = images
+        self._contexts = contexts
+        self._source = source
+
+    def image(self, reference: str, location: Location) -> BaseImage:
+        """The image that `reference` names."""
+        try:
+            return self._images.get(reference)
+        except CooperyError as error:
+            error.at(location, self._source)
+            raise
+
+    def context_files(self, op: CopyOp, location: Location) -> Digest:
+        """The key of the files that a COPY or ADD selects."""
+        try:
+            return self._contexts.key(op)
+        except CooperyError as error:
+            error.at(location, self._source)
+            raise
+
+
+def _codec(request: BuildRequest) -> Codec:
+    """How layers are compressed: as the outputs say, else as the request does. UsageError if outputs disagree."""
+    wanted = {
+        Codec(output.compression or request.compression, output.compression_level)
+        for output in request.outputs
+        if output.compression or output.compression_level is not None
+    }
+    if len(wanted) > 1:
+        raise UsageError("the outputs ask for different compressions", hint="one build compresses layers in one way")
+    return wanted.pop() if wanted else Codec(request.compression, request.compression_level)

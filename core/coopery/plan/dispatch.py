@@ -1,0 +1,321 @@
+"""What each instruction does to a stage: to its variables, its configuration and its steps."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Protocol
+
+from coopery.dockerfile import parse_instruction
+from coopery.dockerfile.instructions import (
+    Add,
+    Arg,
+    Cmd,
+    Command,
+    Copy,
+    Entrypoint,
+    Env,
+    Expose,
+    Healthcheck,
+    Instruction,
+    Label,
+    Maintainer,
+    Onbuild,
+    Run,
+    Shell,
+    Stage,
+    Stopsignal,
+    User,
+    Volume,
+    Workdir,
+)
+from coopery.errors import Location
+from coopery.mounts import parse_mount
+from coopery.mounts.spec import BadMount, MountSpec
+from coopery.oci.config import HealthCheck, ImageConfig
+from coopery.oci.digest import Digest
+from coopery.plan import keys
+from coopery.plan.copies import copy_operation
+from coopery.plan.exposed import exposed_ports
+from coopery.plan.ops import CopyOp, InlineFile, MakeDirectoryOp, Op, RunOp, Vertex
+from coopery.plan.outline import SCRATCH, Outline, copied_from, find_stage
+from coopery.plan.plan import BaseImage, PlannedStage, PlannedStep
+from coopery.plan.scope import Scope
+from coopery.plan.words import Words
+
+DEFAULT_SHELL = ("/bin/sh", "-c")
+#: Where a here-document with a `#!` line is seen by the step that executes it.
+SCRIPT_DIRECTORY = "/dev/pipes"
+
+
+class StageLookups(Protocol):
+    """The look-ups that instructions need; planner.Lookups has them."""
+
+    def image(self, reference: str, location: Location) -> BaseImage: ...
+
+    def context_files(self, op: CopyOp, location: Location) -> Digest: ...
+
+
+@dataclass(slots=True)
+class StageState:
+    """A stage while it is planned."""
+
+    config: ImageConfig
+    scope: Scope
+    key: Digest
+    steps: list[PlannedStep] = field(default_factory=list)
+    cmd_set: bool = False  # whether this stage has a CMD: ENTRYPOINT then leaves it
+
+    def configure(self, created_by: str, **changes: object) -> None:
+        """Change the configuration, with a line in the history."""
+        self.config = replace(self.config, **changes)  # type: ignore[arg-type]
+        self.steps.append(PlannedStep(None, created_by))
+
+
+def changes_files(instruction: Instruction) -> bool:
+    """Whether an instruction is a numbered step of the stage."""
+    return isinstance(instruction, Run | Copy | Add | Workdir)
+
+
+class Dispatcher:
+    """Plans the instructions of one stage."""
+
+    def __init__(
+        self,
+        outline: Outline,
+        lookups: StageLookups,
+        images: dict[str, BaseImage],
+        contexts: Mapping[str, str],
+        network: str,
+        done: Mapping[int, PlannedStage],
+        stage: Stage,
+    ) -> None:
+        """`images` collects what COPY --from resolves; `done` holds the stages planned so far."""
+        self._outline = outline
+        self._lookups = lookups
+        self._images = images
+        self._contexts = contexts
+        self._network = network
+        self._done = done
+        self._stage = stage
+        self._handlers: Mapping[type[Instruction], Callable[..., None]] = {
+            Add: self._copy,
+            Arg: self._arg,
+            Cmd: self._cmd,
+            Copy: self._copy,
+            Entrypoint: self._entrypoint,
+            Env: self._env,
+            Expose: self._expose,
+            Healthcheck: self._healthcheck,
+            Label: self._label,
+            Maintainer: self._maintainer,
+            Onbuild: self._onbuild,
+            Run: self._run,
+            Shell: self._shell,
+            Stopsignal: self._stopsignal,
+            User: self._user,
+            Volume: self._volume,
+            Workdir: self._workdir,
+        }
+
+    def triggers(self, texts: Sequence[str]) -> list[Instruction]:
+        """The ONBUILD triggers of the base, as instructions that stand at this stage's FROM."""
+        return [parse_instruction(text, self._stage.location, self._outline.dockerfile) for text in texts]
+
+    def dispatch(self, state: StageState, instruction: Instruction, position: str) -> None:
+        """Carry `instruction` out on `state`; `position` is what a step's title starts with."""
+        words = Words(self._outline.dockerfile, instruction.location, state.scope.get)
+        self._handlers[type(instruction)](state, instruction, words, position)
+
+    # ------------------------------------------------------------------------------------------ configuration
+
+    def _arg(self, state: StageState, arg: Arg, words: Words, _: str) -> None:
+        shown = []
+        for name, default in arg.args:
+            value = None if default is None else words.one(default)
+            state.scope.declare(name, value)
+            given = state.scope.args[name]
+            shown.append(name if given is None else f"{name}={given}")
+        state.configure("ARG " + " ".join(shown))
+
+    def _env(self, state: StageState, env: Env, words: Words, _: str) -> None:
+        # Every value sees the variables as they were before this line.
+        new = {words.one(name): words.one(value) for name, value in env.pairs}
+        if "" in new:
+            raise words.error("ENV needs a name before `=`")
+        state.scope.env.update(new)
+        state.configure("ENV " + " ".join(f"{name}={value}" for name, value in new.items()))
+
+    def _label(self, state: StageState, label: Label, words: Words, _: str) -> None:
+        new = {words.one(name): words.one(value) for name, value in label.pairs}
+        shown = "LABEL " + " ".join(f"{name}={value}" for name, value in new.items())
+        state.configure(shown, labels=MappingProxyType({**state.config.labels, **new}))
+
+    def _maintainer(self, state: StageState, maintainer: Maintainer, _: Words, __: str) -> None:
+        state.configure(f"MAINTAINER {maintainer.name}", author=maintainer.name)
+
+    def _cmd(self, state: StageState, cmd: Cmd, _: Words, __: str) -> None:
+        argv = self._command(state, cmd)
+        state.cmd_set = True
+        state.configure(f"CMD {_json(argv)}", cmd=argv)
+
+    def _entrypoint(self, state: StageState, entrypoint: Entrypoint, _: Words, __: str) -> None:
+        argv = self._command(state, entrypoint)
+        cmd = state.config.cmd if state.cmd_set else None
+        state.configure(f"ENTRYPOINT {_json(argv)}", entrypoint=argv, cmd=cmd)
+
+    def _shell(self, state: StageState, shell: Shell, _: Words, __: str) -> None:
+        state.configure(f"SHELL {_json(shell.argv)}", shell=shell.argv)
+
+    def _user(self, state: StageState, user: User, words: Words, _: str) -> None:
+        name = words.one(user.user)
+        if not name:
+            raise words.error("USER is empty once its variables are expanded")
+        state.configure(f"USER {name}", user=name)
+
+    def _volume(self, state: StageState, volume: Volume, words: Words, _: str) -> None:
+        paths = [words.one(path) for path in volume.paths]
+        if not all(paths):
+            raise words.error("VOLUME needs a path")
+        volumes = tuple(sorted({*state.config.volumes, *paths}))
+        state.configure(f"VOLUME [{' '.join(paths)}]", volumes=volumes)
+
+    def _expose(self, state: StageState, expose: Expose, words: Words, _: str) -> None:
+        ports = exposed_ports([word for text in expose.ports for word in words.many(text)], words)
+        shown = " ".join(f"{port}:{{}}" for port in ports)
+        state.configure(f"EXPOSE map[{shown}]", exposed_ports=tuple(sorted({*state.config.exposed_ports, *ports})))
+
+    def _stopsignal(self, state: StageState, stopsignal: Stopsignal, words: Words, _: str) -> None:
+        import signal
+
+        text = words.one(stopsignal.signal)
+        name = text.upper().removeprefix("SIG")
+        known = text.isdecimal() and 0 < int(text) < signal.NSIG
+        if not known and "SIG" + name not in signal.Signals.__members__ and not name.startswith("RTM"):
+            raise words.error(f"{text!r} is not a signal", "write a name such as SIGTERM, or a number")
+        state.configure(f"STOPSIGNAL {text}", stop_signal=text)
+
+    def _healthcheck(self, state: StageState, check: Healthcheck, _: Words, __: str) -> None:
+        value = HealthCheck(
+            check.test, check.interval, check.timeout, check.start_period, check.start_interval, check.retries
+        )
+        state.configure(check.original, healthcheck=value)
+
+    def _onbuild(self, state: StageState, onbuild: Onbuild, _: Words, __: str) -> None:
+        # BuildKit leaves no line in the history for ONBUILD.
+        state.config = replace(state.config, on_build=(*state.config.on_build, onbuild.trigger))
+
+    def _command(self, state: StageState, command: Command) -> tuple[str, ...]:
+        if not command.shell_form:
+            return command.argv
+        return (*(state.config.shell or DEFAULT_SHELL), *command.argv)
+
+    # -------------------------------------------------------------------------------------------------- steps
+
+    def _add(self, state: StageState, op: Op, key: Digest, title: str, location: Location, created_by: str) -> None:
+        state.key = key
+        state.steps.append(PlannedStep(Vertex(op, key, self._stage.index, title, location), created_by))
+
+    def _run(self, state: StageState, run: Run, words: Words, position: str) -> None:
+        if run.security not in ("", "sandbox"):
+            hint = "leave --security out: the step then runs in the ordinary sandbox"
+            raise words.error(f"RUN --security={run.security} is not allowed", hint)
+        network = words.one(run.network) or self._network
+        if network not in ("default", "host", "none"):
+            raise words.error(f"RUN --network={network}: there are default, none and host")
+        cwd = state.config.working_dir or "/"
+        mounts = tuple(self._mount(text, cwd, words) for text in run.mounts)
+        argv, script = _run_command(run, state.config.shell or DEFAULT_SHELL)
+        args = state.scope.set_args
+        env = state.scope.run_env()
+        op = RunOp(
+            argv=argv,
+            env=env,
+            proxy_env=state.scope.proxy_env(),
+            cwd=cwd,
+            user=state.config.user,
+            network=network,  # type: ignore[arg-type]
+            mounts=mounts,
+            script=script,
+        )
+        shown_args = [f"|{len(args)}", *(f"{name}={value}" for name, value in args)] if args else []
+        created_by = " ".join(["RUN", *shown_args, *op.argv])
+        key = keys.run_key(state.key, op, ())
+        self._add(state, op, key, f"{position} {run.original}", run.location, created_by)
+
+    def _mount(self, text: str, cwd: str, words: Words) -> MountSpec:
+        try:
+            return parse_mount(text, cwd, words.one)
+        except BadMount as error:
+            raise words.error(f"RUN --mount={text}: {error}", error.hint) from None
+
+    def _workdir(self, state: StageState, workdir: Workdir, words: Words, position: str) -> None:
+        text = words.one(workdir.path)
+        if not text:
+            raise words.error("WORKDIR is empty once its variables are expanded")
+        path = posixpath.normpath(posixpath.join("/", state.config.working_dir or "/", text)).replace("//", "/")
+        created_by = f"WORKDIR {path}"
+        if path == "/":
+            state.configure(created_by, working_dir=path)
+            return
+        op = MakeDirectoryOp(path, state.config.user)
+        state.config = replace(state.config, working_dir=path)
+        key = keys.directory_key(state.key, op)
+        self._add(state, op, key, f"{position} {workdir.original}", workdir.location, created_by)
+
+    def _copy(self, state: StageState, copy: Copy | Add, words: Words, position: str) -> None:
+        source_from = copied_from(copy)
+        stage = None
+        if source_from and source_from not in self._contexts:
+            if source_from.lower() == SCRATCH:
+                raise words.error("COPY --from=scratch: there is nothing to copy", "name a stage or an image")
+            stage = find_stage(self._outline.dockerfile, source_from, self._stage.index)
+        op = copy_operation(copy, words, state.config.working_dir or "/", stage, self._contexts)
+        content = self._content_key(op, copy.location)
+        shown = [*(file.name for file in op.inline), *op.patterns, op.destination]
+        self._add(
+            state,
+            op,
+            keys.copy_key(state.key, op, content),
+            f"{position} {copy.original}",
+            copy.location,
+            f"{copy.keyword} {' '.join(shown)}",
+        )
+
+    def _content_key(self, op: CopyOp, location: Location) -> Digest:
+        if op.source.kind == "stage":
+            return keys.stage_files_key(self._done[op.source.stage].key, op.patterns)
+        if op.source.kind == "image":
+            name = op.source.name
+            if name not in self._images:
+                self._images[name] = self._lookups.image(name, location)
+            base = self._images[name]
+            root = keys.root_key(base.content, base.image.config.platform)
+            return keys.stage_files_key(root, op.patterns)
+        return self._lookups.context_files(op, location)
+
+
+def _run_command(run: Run, shell: tuple[str, ...]) -> tuple[tuple[str, ...], InlineFile | None]:
+    """The command of a RUN, with its here-documents: a sole one is the script itself, executed when it starts
+    with `#!`; others are left to the shell to read (BuildKit, dispatchRun)."""
+    if not run.shell_form:
+        return run.argv, None
+    text = run.argv[0]
+    if not run.heredocs:
+        return (*shell, text), None
+    first = run.heredocs[0]
+    marker = text.strip().replace('"', "").replace("'", "")
+    if len(run.heredocs) == 1 and marker in (f"<<{first.name}", f"<<-{first.name}"):
+        if first.content.startswith("#!"):
+            path = f"{SCRIPT_DIRECTORY}/{first.name}"
+            return (path,), InlineFile(path, first.content.encode("utf-8", "surrogateescape"))
+        return (*shell, first.content), None
+    bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in run.heredocs)
+    return (*shell, text + bodies), None
+
+
+def _json(argv: Sequence[str]) -> str:
+    return json.dumps(list(argv), ensure_ascii=False)

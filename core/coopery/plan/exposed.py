@@ -1,0 +1,25 @@
+"""EXPOSE's port specifications (docker/go-connections, nat.ParsePortSpecs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coopery.plan.words import Words
+
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def exposed_ports(texts: Sequence[str], words: Words) -> list[str]:
+    """`port/protocol` for every port that `texts` name, ranges spelled out, sorted and each once."""
+    found: set[tuple[int, str]] = set()
+    for text in texts:
+        spec, _, protocol = text.partition("/")
+        protocol = protocol.lower() or "tcp"
+        container = spec.rpartition(":")[2]
+        first, _, last = container.partition("-")
+        last = last or first
+        good = first.isdecimal() and last.isdecimal() and protocol in _PROTOCOLS
+        if not good or not 0 < int(first) <= int(last) <= 65535:
+            raise words.error(f"EXPOSE: {text!r} is not a port", "write PORT, PORT/udp or FIRST-LAST")
+        found.update((port, protocol) for port in range(int(first), int(last) + 1))
+    return [f"{port}/{protocol}" for port, protocol in sorted(found)]

@@ -1,0 +1,56 @@
+"""Cache keys: SHA-256 over a canonical JSON form, in which no two different operations look alike.
+
+What is left out follows BuildKit (solver/llbsolver/ops/exec.go, CacheMap): proxy settings, addresses of extra
+hosts, ids and sharing of cache mounts. Values of secrets never enter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from coopery.oci.digest import Digest
+from coopery.oci.platform import Platform
+from coopery.plan.ops import CopyOp, MakeDirectoryOp, RunOp
+
+#: Raised whenever the same operation begins to give another result.
+GENERATION = 1
+
+
+def root_key(chain_id: Digest | None, platform: Platform) -> Digest:
+    """The key of a stage's start: the base's content (its chain ID), or nothing for `scratch`."""
+    return _digest(["root", str(chain_id or ""), str(platform)])
+
+
+def run_key(parent: Digest, op: RunOp, sources: Sequence[Digest]) -> Digest:
+    """The key of a RUN; `sources` are the keys of what its bind mounts show, in order."""
+    mounts = [mount.key_parts() for mount in op.mounts]
+    parts = ["run", op.argv, op.env, op.cwd, op.user, op.network, mounts]
+    script = op.script.content.hex() if op.script else None
+    return _digest([*parts, script, str(parent), [str(source) for source in sources]])
+
+
+def copy_key(parent: Digest, op: CopyOp, content: Digest) -> Digest:
+    """The key of a COPY or ADD; `content` is the key of the files that its patterns select."""
+    return _digest(["copy", op.destination, op.owner, op.mode, op.unpack, str(parent), str(content)])
+
+
+def directory_key(parent: Digest, op: MakeDirectoryOp) -> Digest:
+    """The key of a WORKDIR."""
+    return _digest(["directory", op.path, op.user, str(parent)])
+
+
+def stage_files_key(stage: Digest, patterns: Sequence[str]) -> Digest:
+    """The key of files that patterns select in another stage or image, told by what made that stage."""
+    return _digest(["files", str(stage), list(patterns)])
+
+
+def inline_key(files: Sequence[tuple[str, bytes]]) -> Digest:
+    """The key of files written in the Dockerfile itself."""
+    return _digest(["inline", [[name, content.hex()] for name, content in files]])
+
+
+def _digest(parts: Any) -> Digest:
+    text = json.dumps([GENERATION, parts], separators=(",", ":"), ensure_ascii=True)
+    return Digest.of(text.encode())

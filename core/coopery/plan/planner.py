@@ -1,0 +1,150 @@
+"""Instructions → a plan. Pure but for the look-ups that are passed in.
+
+What each instruction does to the configuration follows BuildKit (frontend/dockerfile/dockerfile2llb/convert.go);
+BuildKit's own labels and comments are not imitated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Protocol
+
+from coopery.dockerfile.instructions import Stage
+from coopery.errors import DockerfileError, Location
+from coopery.oci.config import ImageConfig
+from coopery.oci.digest import Digest
+from coopery.oci.platform import Platform
+from coopery.plan.dispatch import Dispatcher, StageState, changes_files
+from coopery.plan.keys import root_key
+from coopery.plan.ops import CopyOp
+from coopery.plan.outline import SCRATCH, Outline
+from coopery.plan.plan import BaseImage, Plan, PlannedStage
+from coopery.plan.scope import CONTROL_ARGS, DEFAULT_PATH, PROXY_ARGS, Scope, platform_args
+
+
+class Lookups(Protocol):
+    """What a plan needs to know of the world."""
+
+    def image(self, reference: str, location: Location) -> BaseImage:
+        """The image that `reference` names, for the build's platform."""
+
+    def context_files(self, op: CopyOp, location: Location) -> Digest:
+        """The key of the files that a COPY or ADD selects in a build context or at a URL."""
+
+
+def make_plan(
+    outline: Outline,
+    lookups: Lookups,
+    *,
+    platform: Platform,
+    build_args: Mapping[str, str],
+    labels: Mapping[str, str],
+    contexts: Mapping[str, str],
+    network: str,
+) -> Plan:
+    """The plan for the stages of `outline`. DockerfileError and ContextError where a line can't be carried out."""
+    planner = _Planner(outline, lookups, platform, build_args, contexts, network)
+    stages: dict[int, PlannedStage] = {}
+    for index in outline.stages:
+        stages[index] = planner.stage(index, stages)
+    target = stages[outline.target]
+    if labels:
+        merged = MappingProxyType({**target.config.labels, **labels})
+        stages[outline.target] = replace(target, config=replace(target.config, labels=merged))
+    return Plan(stages, outline.target, planner.images, tuple(planner.warnings(build_args)))
+
+
+class _Planner:
+    def __init__(
+        self,
+        outline: Outline,
+        lookups: Lookups,
+        platform: Platform,
+        build_args: Mapping[str, str],
+        contexts: Mapping[str, str],
+        network: str,
+    ) -> None:
+        self.outline = outline
+        self.lookups = lookups
+        self.platform = platform
+        self.build_args = build_args
+        self.contexts = contexts
+        self.network = network
+        self.images: dict[str, BaseImage] = {}
+        self.used_args: set[str] = set()
+
+    def warnings(self, build_args: Mapping[str, str]) -> list[str]:
+        """Build args that nothing took up."""
+        declared = {name for line in self.outline.dockerfile.global_args for name, _ in line.args}
+        declared |= {
+            name
+            for stage in self.outline.dockerfile.stages
+            for line in stage.instructions
+            for name, _ in getattr(line, "args", ())
+        }
+        unused = sorted(set(build_args) - declared - self.used_args - PROXY_ARGS - CONTROL_ARGS)
+        return [f"build-args {unused} were not consumed: no ARG declares them"] if unused else []
+
+    def stage(self, index: int, done: Mapping[int, PlannedStage]) -> PlannedStage:
+        """Plan one stage; those it needs are in `done`."""
+        outlined = self.outline.stages[index]
+        stage = outlined.stage
+        base_image: BaseImage | None = None
+        if outlined.base_stage >= 0:
+            parent = done[outlined.base_stage]
+            kind, config, key = "stage", parent.config, parent.key
+        elif outlined.base == SCRATCH:
+            kind, config, key = "scratch", ImageConfig(self.platform), root_key(None, self.platform)
+        else:
+            base_image = self._base_image(outlined.base, stage)
+            kind, config, key = "image", base_image.image.config, root_key(base_image.content, self.platform)
+        triggers, config = config.on_build, replace(config, on_build=(), history=(), diff_ids=(), created="")
+        env = {name: value for name, _, value in (text.partition("=") for text in config.env)}
+        env.setdefault("PATH", DEFAULT_PATH)
+        state = StageState(
+            config=config,
+            scope=Scope(env, self.build_args, {**platform_args(self.platform, stage.name), **self.outline.globals}),
+            key=key,
+        )
+        dispatcher = Dispatcher(self.outline, self.lookups, self.images, self.contexts, self.network, done, stage)
+        instructions = (*dispatcher.triggers(triggers), *stage.instructions)
+        total = 1 + sum(changes_files(instruction) for instruction in instructions)
+        label = stage_label(self.outline, stage)
+        position = 1
+        for instruction in instructions:
+            position += changes_files(instruction)
+            dispatcher.dispatch(state, instruction, f"[{label}{position}/{total}]")
+        self.used_args |= set(state.scope.args)
+        shown = base_image.fetched.reference if base_image else outlined.base or stage.base
+        return PlannedStage(
+            index=index,
+            name=stage.name,
+            base=kind,  # type: ignore[arg-type]
+            base_image=base_image,
+            base_stage=outlined.base_stage,
+            root=key,
+            steps=tuple(state.steps),
+            config=replace(state.config, env=tuple(f"{name}={value}" for name, value in state.scope.env.items())),
+            title=f"[{label}1/{total}] FROM {shown}",
+            location=stage.location,
+        )
+
+    def _base_image(self, reference: str, stage: Stage) -> BaseImage:
+        source = self.contexts.get(reference)
+        if source is not None and not source.startswith("docker-image://"):
+            raise DockerfileError(
+                f"FROM {reference}: the build context of that name is {source}, which is not an image",
+                location=stage.location,
+                source=self.outline.dockerfile.lines,
+                hint=f"give an image: --build-context {reference}=docker-image://NAME",
+            )
+        return self.lookups.image(source.removeprefix("docker-image://") if source else reference, stage.location)
+
+
+def stage_label(outline: Outline, stage: Stage) -> str:
+    """What a step's title starts with: the stage's name, or its number when there are several stages."""
+    if stage.name:
+        return f"{stage.name} "
+    return f"stage-{stage.index} " if len(outline.dockerfile.stages) > 1 else ""

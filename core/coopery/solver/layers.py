@@ -1,0 +1,189 @@
+"""Layers on their ways: from a registry into the store, from a step into the store, from the store into a blob."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from typing import BinaryIO, Generic, TypeVar
+
+from coopery.archive.compress import Codec, compress_file
+from coopery.archive.decompress import decompress
+from coopery.archive.hashing import HashingWriter
+from coopery.archive.tar_reader import TarScanner, scan_file
+from coopery.archive.tar_writer import write_layer
+from coopery.cache.records import LocalRecords
+from coopery.cache.store import Store
+from coopery.errors import IntegrityError, StorageError
+from coopery.oci.descriptor import Descriptor
+from coopery.oci.digest import Digest
+from coopery.oci.image import Layer, chain_ids
+from coopery.oci.reference import Reference
+from coopery.ports import Change, Registry, StepProgress, StoredLayer
+from coopery.tree.tree import Tree
+
+_READ = 1 << 20
+_LARGEST_LAYER = 1 << 40  # bytes unpacked: beyond is a decompression bomb, not an image
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Once(Generic[K, V]):
+    """Does a piece of work once for each key, however many threads ask at the same time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._futures: dict[K, Future[V]] = {}
+
+    def get(self, key: K, work: Callable[[], V]) -> V:
+        """The result of `work`, by this thread or by the one that came first. A failure is everybody's."""
+        with self._lock:
+            future = self._futures.get(key)
+            mine = future is None
+            if future is None:
+                future = self._futures[key] = Future()
+        if mine:
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+
+class Layers:
+    """All that a build does with layers. Safe to use from any thread."""
+
+    def __init__(self, store: Store, records: LocalRecords, registry: Registry, codec: Codec, pool: Executor) -> None:
+        """`pool` is where blocks are compressed; nothing that runs in it waits for anything else in it."""
+        self._store = store
+        self._records = records
+        self._registry = registry
+        self._pool = pool
+        self.codec = codec
+        self._stored: Once[Digest, StoredLayer] = Once()
+        self._blobs: Once[Digest, None] = Once()
+        self._encoded: Once[Digest, Layer] = Once()
+        self._trees: Once[Digest, Tree] = Once()
+
+    # ------------------------------------------------------------------------------------------------ base images
+
+    def fetch(self, layer: Layer, source: Reference, progress: StepProgress | None = None) -> StoredLayer:
+        """The uncompressed layer in the store; downloaded from `source`'s repository if need be."""
+
+        def work() -> StoredLayer:
+            found = self._store.layer(layer.diff_id, scan_file)
+            return found or self._unpack(layer, source, progress)
+
+        return self._stored.get(layer.diff_id, work)
+
+    def _unpack(self, layer: Layer, source: Reference, progress: StepProgress | None) -> StoredLayer:
+        descriptor = layer.descriptor
+        with self._store.stage() as tar:
+            writer, scanner = HashingWriter(tar.write), TarScanner()
+            blob = self._blob(descriptor, source, progress)
+            for piece in decompress(blob, descriptor.media_type, max_output=_LARGEST_LAYER):
+                writer.write(piece)
+                scanner.feed(piece)
+            entries = scanner.finish()
+            if writer.digest != layer.diff_id:
+                raise IntegrityError(
+                    f"layer {descriptor.digest} of {source} unpacks to {writer.digest}, but the image's "
+                    f"configuration says {layer.diff_id}",
+                    hint="the image is damaged in its registry: push it again",
+                )
+            return self._store.put_layer(tar, layer.diff_id, entries)
+
+    def _blob(self, descriptor: Descriptor, source: Reference, progress: StepProgress | None) -> Iterator[bytes]:
+        """The blob's bytes, from the store or from the registry into the store."""
+        if self._store.has_blob(descriptor):
+            with self._store.open_blob(descriptor.digest) as file:
+                while piece := file.read(_READ):
+                    yield piece
+            return
+        if progress:
+            progress.status(f"pulling {descriptor.digest} ({_megabytes(descriptor.size)})")
+        with self._store.stage() as blob:
+            for piece in self._registry.blob(source, descriptor):
+                blob.write(piece)
+                yield piece
+            blob.publish(self._store.blob_path(descriptor.digest))
+
+    def _ensure_blob(self, descriptor: Descriptor, source: Reference) -> None:
+        """See to it that the store has the blob as it is transported."""
+
+        def work() -> None:
+            for _ in self._blob(descriptor, source, None):
+                pass
+
+        if not self._store.has_blob(descriptor):
+            self._blobs.get(descriptor.digest, work)
+
+    def open_base_blob(self, descriptor: Descriptor, source: Reference) -> BinaryIO:
+        """A base's blob as transported, downloaded from `source`'s repository if need be."""
+        self._ensure_blob(descriptor, source)
+        return self._store.open_blob(descriptor.digest)
+
+    def open_blob(self, digest: Digest) -> BinaryIO:
+        """A blob that `encode` gave."""
+        return self._store.open_blob(digest)
+
+    def temporary(self) -> str:
+        """A path for a file of this build alone."""
+        return self._store.temporary()
+
+    # ------------------------------------------------------------------------------------------------ steps' layers
+
+    def archive(self, change: Change) -> StoredLayer:
+        """The layer that a step's change makes, in the store. A step that changed nothing has an empty layer, as
+        Docker gives it."""
+        with self._store.stage() as tar:
+            writer = HashingWriter(tar.write)
+            entries = write_layer(change, writer.write)
+            stored = self._store.put_layer(tar, writer.digest, entries)
+        return self._stored.get(stored.diff_id, lambda: stored)
+
+    def stored(self, diff_id: Digest) -> StoredLayer:
+        """A layer that a record promised; StorageError if it has gone meanwhile."""
+
+        def work() -> StoredLayer:
+            found = self._store.layer(diff_id, scan_file)
+            if found is None:
+                raise StorageError(f"layer {diff_id} has left the cache during the build", hint="run the build again")
+            return found
+
+        return self._stored.get(diff_id, work)
+
+    def encode(self, diff_id: Digest) -> Layer:
+        """The layer as a blob under this build's codec, in the store."""
+
+        def work() -> Layer:
+            name = str(self.codec)
+            descriptor = self._records.coded(diff_id, name)
+            if descriptor is None:
+                with self._store.stage() as blob:
+                    digest, size = compress_file(self.stored(diff_id).tar, blob.write, self.codec, self._pool)
+                    blob.publish(self._store.blob_path(digest))
+                descriptor = Descriptor(self.codec.media_type, digest, size)
+                self._records.store_coded(diff_id, name, descriptor)
+            return Layer(descriptor, diff_id)
+
+        return self._encoded.get(diff_id, work)
+
+    # ------------------------------------------------------------------------------------------------ trees
+
+    def tree(self, layers: Sequence[StoredLayer]) -> Tree:
+        """The merged tree of a stack of layers."""
+        if not layers:
+            return Tree.empty()
+        chain = chain_ids([layer.diff_id for layer in layers])
+
+        def work() -> Tree:
+            return self.tree(layers[:-1]).apply(layers[-1].entries, layers[-1].diff_id)
+
+        return self._trees.get(chain[-1], work)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB" if size >= 10_000 else f"{size} B"

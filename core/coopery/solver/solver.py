@@ -1,0 +1,237 @@
+"""Runs a plan: the stages that are needed, in parallel, each from the deepest step that the cache has."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+from coopery.cache.records import LocalRecords, Outcome
+from coopery.cache.store import Store
+from coopery.context.files import FileSource, InlineFiles, LayerFiles
+from coopery.errors import Interrupted
+from coopery.oci.digest import Digest
+from coopery.plan.ops import CopyOp
+from coopery.plan.plan import BaseImage, Plan, PlannedStage
+from coopery.ports import Progress, Sandbox, Snapshotter, StepProgress, StoredLayer
+from coopery.solver.hits import StageWork, find_work
+from coopery.solver.layers import Layers, Once
+from coopery.solver.runtime import StepEnvironment
+from coopery.solver.stage_layers import StageLayers
+from coopery.solver.stage_run import RunSettings, StageRun
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a solver works with. `snapshotters` and `sandbox` are called for only if a command has to run."""
+
+    store: Store
+    records: LocalRecords
+    layers: Layers
+    sandbox: Callable[[], Sandbox]
+    snapshotters: Callable[[], Sequence[Snapshotter]]
+    environment: Callable[[], StepEnvironment]
+    scratch_is_full: Callable[[], bool]
+    sources: Callable[[CopyOp], FileSource]  # contexts and URLs
+    fetch_pool: Executor  # downloads and unpacks layers
+    archive_pool: Executor  # archives steps' changes; runs its jobs in order of submission
+    now_ns: Callable[[], int]
+
+
+@dataclass(slots=True)
+class _StageState:
+    stage: PlannedStage
+    work: StageWork
+    done: Future[tuple[Outcome, ...]] = field(default_factory=Future)
+
+
+class Solver:
+    """One run of a plan. It is the Host of its StageRuns."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        means: Means,
+        progress: Progress,
+        *,
+        source: Sequence[str],
+        settings: RunSettings,
+        use_cache: bool,
+        parallel: int,
+        on_start: Callable[[], None],
+        on_layer: Callable[[int, Digest], None],
+    ) -> None:
+        """`source` are the Dockerfile's lines; `parallel` is how many commands run at a time at most.
+
+        `on_start` is called if anything has to be done at all, `on_layer` with a stage's index and the diff ID of
+        each of its layers, as soon as that is in the store.
+        """
+        self._plan = plan
+        self._means = means
+        self._progress = progress
+        self._settings = settings
+        self._on_start = on_start
+        self._on_layer = on_layer
+        self._slots = threading.Semaphore(parallel)
+        self._cancel = threading.Event()
+        self._steps: dict[Digest, StepProgress] = {}
+        self._states: Mapping[int, _StageState] = {}
+        self._fetching: Once[str, list[StoredLayer]] = Once()
+        self.source = source
+        self.use_cache = use_cache
+        self.store = means.store
+        self.records = means.records
+        self.layers = means.layers
+
+    # ------------------------------------------------------------------------------------------------ the run
+
+    def solve(self) -> tuple[Outcome, ...]:
+        """Do what is to do; returns the outcomes of the target's steps since its base image.
+
+        The first failure stops everything else and is raised when all has come to rest. KeyboardInterrupt does the
+        same and is raised as Interrupted.
+        """
+        lookup = self.records.lookup if self.use_cache else lambda _key: None
+        work = find_work(self._plan, lookup)
+        for index in work:
+            stage = self._plan.stages[index]
+            self._number(stage)
+        for item in work.values():
+            for vertex in item.cached:
+                self._steps[vertex.key].cached()
+        target = work[self._plan.target]
+        if not target.vertices and target.record:
+            return target.record.outcomes
+        self._on_start()
+        self._states = {index: _StageState(self._plan.stages[index], item) for index, item in work.items()}
+        threads = [
+            threading.Thread(target=self._stage, args=(state,), name=f"stage-{index}", daemon=True)
+            for index, state in self._states.items()
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            self._cancel.set()
+            for thread in threads:
+                thread.join()
+            raise Interrupted("the build was interrupted", hint="steps that finished stay cached") from None
+        failures = [error for state in self._states.values() if (error := state.done.exception())]
+        first = next((error for error in failures if not isinstance(error, Interrupted)), None)
+        if first or failures:
+            raise first or failures[0]
+        return self._states[self._plan.target].done.result()
+
+    def _number(self, stage: PlannedStage) -> None:
+        """Make the stage's steps known in the order of the Dockerfile."""
+        for vertex in stage.vertices:
+            if vertex.key not in self._steps:
+                self._steps[vertex.key] = self._progress.step(vertex.title)
+
+    def _stage(self, state: _StageState) -> None:
+        try:
+            layers = StageLayers(
+                self.layers,
+                self.records,
+                self._means.archive_pool,
+                lambda diff_id: self._on_layer(state.stage.index, diff_id),
+            )
+            run = StageRun(
+                self,
+                state.stage,
+                lambda: self._base_layers(state.stage),
+                layers,
+                self._settings,
+                lambda vertex: self._steps[vertex.key],
+            )
+            if state.work.record:
+                layers.reset(state.work.record.outcomes)
+            elif state.stage.base == "stage":
+                layers.reset(self._states[state.stage.base_stage].done.result())
+            state.done.set_result(run.run(state.work.vertices))
+        except BaseException as error:  # the thread's end: solve() raises it again
+            self._cancel.set()
+            state.done.set_exception(error)
+
+    # -------------------------------------------------------------------------------------------- base images
+
+    def _base_layers(self, stage: PlannedStage) -> list[StoredLayer]:
+        """The layers of the image that the stage goes back to, in the store."""
+        while stage.base == "stage":
+            stage = self._plan.stages[stage.base_stage]
+        return self._image_layers(stage.base_image) if stage.base_image else []
+
+    def _image_layers(self, base: BaseImage) -> list[StoredLayer]:
+        def work() -> list[StoredLayer]:
+            reference = base.fetched.reference
+            if all(self.store.has_layer(layer.diff_id) for layer in base.image.layers):
+                return [self.layers.fetch(layer, reference) for layer in base.image.layers]
+            step = self._progress.step(f"[internal] unpack {reference}")
+            step.start()
+            fetch = self._means.fetch_pool.submit
+            futures = [fetch(self.layers.fetch, layer, reference, step) for layer in base.image.layers]
+            try:
+                stored = [future.result() for future in futures]
+            except BaseException as error:
+                step.failed(str(error))
+                raise
+            step.done()
+            return stored
+
+        return self._fetching.get(str(base.fetched.manifest.digest), work)
+
+    # ------------------------------------------------------------------------------------------------ Host
+
+    def files(self, op: CopyOp) -> FileSource:
+        """Where a COPY takes its files from; waits for the stage that makes them."""
+        source = op.source
+        if source.kind == "inline":
+            return InlineFiles({file.name.encode("utf-8", "surrogateescape"): file.content for file in op.inline})
+        if source.kind == "image":
+            stored = self._image_layers(self._plan.images[source.name])
+        elif source.kind == "stage":
+            outcomes = self._states[source.stage].done.result()
+            above = [self.layers.stored(outcome.diff_id) for outcome in outcomes]
+            stored = [*self._base_layers(self._plan.stages[source.stage]), *above]
+        else:
+            return self._means.sources(op)
+        return LayerFiles(self.layers.tree(stored), lambda diff_id: self.layers.stored(diff_id).tar)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Held while a command runs, so that not too many do."""
+        with self._slots:
+            if self.canceled():
+                raise Interrupted("the build was stopped")
+            yield
+
+    def canceled(self) -> bool:
+        """Whether the build is being stopped."""
+        return self._cancel.is_set()
+
+    def scratch_is_full(self) -> bool:
+        """Whether the scratch space of the first snapshotter has run out."""
+        return self._means.scratch_is_full()
+
+    def now_ns(self) -> int:
+        """The time that what is made now is given, in nanoseconds since 1970."""
+        return self._means.now_ns()
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The way commands run."""
+        return self._means.sandbox()
+
+    @property
+    def snapshotters(self) -> Sequence[Snapshotter]:
+        """The ways of making root file systems, in order of preference."""
+        return self._means.snapshotters()
+
+    @property
+    def environment(self) -> StepEnvironment:
+        """Secrets and cache directories."""
+        return self._means.environment()

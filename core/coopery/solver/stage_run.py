@@ -1,0 +1,255 @@
+"""Carries out the steps of one stage that the cache didn't have."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from coopery.cache.records import LocalRecords, Outcome
+from coopery.cache.store import Store
+from coopery.context.files import FileSource
+from coopery.errors import CooperyError, Interrupted, StepFailed
+from coopery.plan.ops import CopyOp, RunOp, Vertex
+from coopery.plan.plan import PlannedStage
+from coopery.ports import Sandbox, Snapshotter, StepProgress, StoredLayer, Ulimit, Workspace
+from coopery.solver.copying import copy_change, directory_change
+from coopery.solver.layers import Layers
+from coopery.solver.runtime import StepEnvironment, prepared_mounts, process_for
+from coopery.solver.stage_layers import StageLayers
+from coopery.solver.times import timestamp
+from coopery.solver.users import ReadFile
+from coopery.tree.entry import Kind
+from coopery.tree.tree import Tree
+
+
+class Host(Protocol):
+    """What a stage needs of the build around it."""
+
+    store: Store
+    records: LocalRecords
+    layers: Layers
+    use_cache: bool
+    source: Sequence[str]  # the Dockerfile's lines
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The way commands run."""
+
+    @property
+    def snapshotters(self) -> Sequence[Snapshotter]:
+        """The ways of making root file systems: the first is used, the next when a step ran out of scratch space."""
+
+    @property
+    def environment(self) -> StepEnvironment:
+        """Secrets and cache directories."""
+
+    def files(self, op: CopyOp) -> FileSource:
+        """Where a COPY takes its files from; waits for the stage that makes them."""
+
+    def running(self) -> contextlib.AbstractContextManager[None]:
+        """Held while a command runs, so that not too many do."""
+
+    def canceled(self) -> bool:
+        """Whether the build is being stopped."""
+
+    def scratch_is_full(self) -> bool:
+        """Whether the scratch space of the first snapshotter has run out."""
+
+    def now_ns(self) -> int:
+        """The time that what is made now is given, in nanoseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What the request says of every RUN."""
+
+    add_hosts: tuple[tuple[str, str], ...]
+    shm_size: int
+    ulimits: tuple[Ulimit, ...]
+
+
+class StageRun:
+    """One stage being built, by one thread."""
+
+    def __init__(
+        self,
+        host: Host,
+        stage: PlannedStage,
+        base: Callable[[], list[StoredLayer]],
+        layers: StageLayers,
+        settings: RunSettings,
+        progress: Callable[[Vertex], StepProgress],
+    ) -> None:
+        """`base` gives the base image's layers, fetched on first use; `layers` starts with what lies above them."""
+        self._host = host
+        self._stage = stage
+        self._base = base
+        self._layers = layers
+        self._settings = settings
+        self._progress = progress
+        self._resources = contextlib.ExitStack()
+        self._workspace: Workspace | None = None
+
+    def run(self, vertices: Sequence[Vertex]) -> tuple[Outcome, ...]:
+        """Do `vertices` in order; returns the outcomes since the base image.
+
+        Steps that ended before a failure are archived and recorded all the same.
+        """
+        try:
+            with self._resources:
+                for vertex in vertices:
+                    self._step(vertex)
+                return self._layers.outcomes()
+        finally:
+            self._layers.settle()
+
+    def _step(self, vertex: Vertex) -> None:
+        host = self._host
+        progress = self._progress(vertex)
+        if host.canceled():
+            progress.canceled()
+            raise Interrupted("the build was stopped")
+        lock = contextlib.ExitStack()
+        try:
+            lock.enter_context(host.store.step_lock(vertex.key))
+            if host.use_cache and self._adopt(vertex):
+                progress.cached()
+                lock.close()
+                return
+            progress.start()
+            self._execute(vertex, progress, lock)
+            progress.done()
+        except Interrupted:
+            lock.close()
+            progress.canceled()
+            raise
+        except CooperyError as error:
+            lock.close()
+            error.at(vertex.location, host.source)
+            progress.failed(error.message)
+            raise
+        except BaseException:
+            lock.close()
+            progress.failed("internal error")
+            raise
+
+    def _adopt(self, vertex: Vertex) -> bool:
+        """Take over what another build did while this one waited for the step's lock."""
+        record = self._host.records.lookup(vertex.key)
+        if record is None:
+            return False
+        known = self._layers.outcomes()
+        self._layers.reset(record.outcomes)
+        if self._workspace is not None:
+            same = [outcome.diff_id for outcome in known] == list(record.diff_ids[:-1])
+            if same:
+                self._workspace.apply(self._host.layers.stored(record.diff_ids[-1]))
+            else:
+                self._close_workspace()
+        return True
+
+    def _execute(self, vertex: Vertex, progress: StepProgress, lock: contextlib.ExitStack) -> None:
+        created = timestamp(self._host.now_ns())
+        op = vertex.op
+        if isinstance(op, RunOp):
+            self._run(vertex, op, progress, created, lock)
+            return
+        tree = self._tree()
+        created_ns = self._host.now_ns()
+        if isinstance(op, CopyOp):
+            change = copy_change(op, self._host.files(op), tree, self._reader(tree), self._host.store, created_ns)
+        else:
+            change = directory_change(op, tree, self._reader(tree), created_ns)
+        with lock:
+            stored: list[StoredLayer] = []
+
+            def archive() -> StoredLayer:
+                stored.append(self._host.layers.archive(change))
+                return stored[0]
+
+            self._layers.add(vertex.key, created, archive, now=True)
+        if self._workspace is not None:
+            self._workspace.apply(stored[0])
+
+    def _run(self, vertex: Vertex, op: RunOp, progress: StepProgress, created: str, lock: contextlib.ExitStack) -> None:
+        workspace = self._checkout(self._host.snapshotters[0])
+        status = self._command(vertex, op, workspace, progress)
+        if status and len(self._host.snapshotters) > 1 and self._host.scratch_is_full():
+            progress.log(b"the scratch space on memory is full: running the step again on disk\n", "stderr")
+            self._close_workspace()
+            workspace = self._checkout(self._host.snapshotters[1])
+            status = self._command(vertex, op, workspace, progress)
+        if status:
+            workspace.discard()
+            raise step_failed(op, status)
+        capture = workspace.commit()
+
+        def archive() -> StoredLayer:
+            with lock:
+                stored = self._host.layers.archive(capture.entries())
+                capture.stored(stored)
+            return stored
+
+        self._layers.add(vertex.key, created, archive, now=not capture.frozen)
+
+    def _command(self, vertex: Vertex, op: RunOp, workspace: Workspace, progress: StepProgress) -> int:
+        def log(data: bytes, stream: Literal["stdout", "stderr"]) -> None:
+            progress.log(data, stream)
+
+        host = self._host
+        with host.running(), prepared_mounts(op, host.environment) as (mounts, env):
+            process = process_for(
+                op,
+                workspace.rootfs,
+                add_hosts=self._settings.add_hosts,
+                shm_size=self._settings.shm_size,
+                ulimits=self._settings.ulimits,
+                extra_env=env,
+            )
+            status = host.sandbox.run(process, workspace.rootfs, mounts, log, host.canceled)
+        if host.canceled():
+            raise Interrupted("the build was stopped")
+        return status
+
+    def _checkout(self, snapshotter: Snapshotter) -> Workspace:
+        if self._workspace is None:
+            stack = [*self._base(), *self._layers.stored()]
+            self._workspace = self._resources.enter_context(snapshotter.checkout(stack))
+        return self._workspace
+
+    def _close_workspace(self) -> None:
+        self._resources.close()
+        self._workspace = None
+
+    def _tree(self) -> Tree:
+        return self._host.layers.tree([*self._base(), *self._layers.stored()])
+
+    def _reader(self, tree: Tree) -> ReadFile:
+        def read(path: str) -> bytes | None:
+            node = tree.lookup(path.encode())
+            if node is None or node.entry.kind is not Kind.FILE:
+                return None
+            if node.layer is None or not node.entry.size:
+                return b""
+            with open(self._host.layers.stored(node.layer).tar, "rb") as file:
+                file.seek(node.entry.offset)
+                return file.read(node.entry.size)
+
+        return read
+
+
+def step_failed(op: RunOp, status: int) -> StepFailed:
+    """The error for a command that ended with `status`."""
+    hints = {
+        125: "the sandbox itself failed: see `coopery doctor`",
+        126: "the file is there but can't be executed: look at its mode and its first line",
+        127: "a command wasn't found: is it installed in this stage, and on the PATH?",
+        137: "it was killed, perhaps for want of memory",
+    }
+    shown = " ".join(op.argv)
+    text = shown if len(shown) <= 300 else shown[:300] + "…"
+    return StepFailed(
+        f"the command ended with status {status}: {text}", status=status, hint=hints.get(status, "its output is above")
+    )
