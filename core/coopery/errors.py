@@ -51,9 +51,21 @@ class CooperyError(Exception):
         self.message = message
         self.hint = hint
         self.detail = detail
+        self.location: Location | None = None
 
     def __str__(self) -> str:
         return self.message
+
+    def at(self, location: Location, source: Sequence[str], column: int = 0) -> None:
+        """Say where in which file this went wrong, with the lines around it; the first place said stays.
+
+        `source` holds all lines of the file; `column` counts from 1, 0 for none.
+        """
+        if self.location is None:
+            self.location = location
+            self.message = f"{location}: {self.message}"
+            shown = excerpt(source, location, column)
+            self.detail = "\n".join(part for part in (shown, self.detail) if part)
 
 
 class UsageError(CooperyError):
@@ -77,12 +89,9 @@ class DockerfileError(CooperyError):
         hint: str = "",
     ) -> None:
         """`source` holds all lines of the file, for the excerpt; `column` counts from 1, 0 for none."""
-        super().__init__(
-            f"{location}: {message}" if location else message,
-            hint=hint,
-            detail=excerpt(source, location, column) if location else "",
-        )
-        self.location = location
+        super().__init__(message, hint=hint)
+        if location is not None:
+            self.at(location, source, column)
 
 
 class ContextError(CooperyError):

@@ -208,7 +208,9 @@ class Capture(Protocol):
 class Workspace(Protocol):
     """A stage's writable root file system, as a stack of layers that grows."""
 
-    rootfs: str
+    @property
+    def rootfs(self) -> str:
+        """The root directory; made ready, if need be, when it is asked for."""
 
     def commit(self) -> Capture:
         """Take what changed since the last commit, apply or discard; later changes count for the next one."""

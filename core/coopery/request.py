@@ -26,7 +26,9 @@ class Output:
     push: bool = False
     tar: bool = True  # oci: an archive rather than a directory
     oci_media_types: bool = True
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
+    compression: Compression | None = None  # None: the request's
+    compression_level: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,11 @@ class BuildRequest:
     tags: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
     target: str = ""
-    build_args: Mapping[str, str] = field(default=_NOTHING, hash=False)
-    labels: Mapping[str, str] = field(default=_NOTHING, hash=False)
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    build_args: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     platform: Platform = field(default_factory=host)
-    build_contexts: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    build_contexts: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     secrets: tuple[Secret, ...] = ()
     no_cache: bool = False
     pull: bool = False
