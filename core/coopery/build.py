@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,11 +153,18 @@ def _close(snapshotter: Snapshotter) -> None:
         close()
 
 
-@contextlib.contextmanager
-def open_store(environ: Mapping[str, str]) -> Iterator[Store]:
-    """The local cache, held for as long as the block lasts."""
+def probe_ladder(entered: Entered, environ: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
+    """Every rung, with the reason why it can't be used here or None; each is tried for real."""
+    results: list[tuple[str, str | None]] = []
     with Store(cache_root(environ)) as store:
-        yield store
+        for rung in LADDER:
+            reason = rung.sandbox(entered).probe()
+            if reason is None:
+                snapshotter = rung.snapshotter(entered, store, store.tmp)
+                reason = snapshotter.probe()
+                _close(snapshotter)
+            results.append((rung.name, reason))
+    return tuple(results)
 
 
 def build(
@@ -172,7 +179,7 @@ def build(
     `mask` is told each secret value before it can be printed. CooperyError of the class that fits on failure.
     """
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(open_store(environ))
+        store = stack.enter_context(Store(cache_root(environ)))
         client = RegistryClient(default_provider(environ))
         stack.callback(client.close)
         workshop = Workshop(entered, store, request, progress, stack)

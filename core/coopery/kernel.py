@@ -19,9 +19,7 @@ Path = str | bytes
 
 # ------------------------------------------------------------------------------------------------ constants
 
-CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
@@ -36,39 +34,27 @@ MS_REMOUNT = 32
 MS_NOATIME = 1 << 10
 MS_NODIRATIME = 1 << 11
 MS_BIND = 1 << 12
-MS_MOVE = 1 << 13
 MS_REC = 1 << 14
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MS_RELATIME = 1 << 21
 MS_STRICTATIME = 1 << 24
 
-MNT_FORCE = 1
 MNT_DETACH = 2
-UMOUNT_NOFOLLOW = 8
 
 AT_FDCWD = -100
-AT_SYMLINK_NOFOLLOW = 0x100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
-OPEN_TREE_CLONE = 1
-OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x04
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 FSOPEN_CLOEXEC = 1
 FSMOUNT_CLOEXEC = 1
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
-FSCONFIG_SET_FD = 5
 FSCONFIG_CMD_CREATE = 6
 MOUNT_ATTR_RDONLY = 0x01
-MOUNT_ATTR_NOSUID = 0x02
-MOUNT_ATTR_NODEV = 0x04
-MOUNT_ATTR_NOEXEC = 0x08
 
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
@@ -79,8 +65,6 @@ PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
-PR_CAP_AMBIENT = 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 #: Capability names in the order of their numbers (include/uapi/linux/capability.h), without `CAP_`.
 CAPABILITIES = (
@@ -104,7 +88,6 @@ def capability_mask(*names: str) -> int:
 # ------------------------------------------------------------------------------------------------ the call itself
 
 _NEW = {
-    "open_tree": 428,
     "move_mount": 429,
     "fsopen": 430,
     "fsconfig": 431,
@@ -260,11 +243,6 @@ def fsconfig(fd: int, key: str, value: Path | None = None) -> None:
         _call("fsconfig", tried, fd, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
 
 
-def fsconfig_fd(fd: int, key: str, value: int) -> None:
-    """Set an option of a context to an open file (overlay takes directories so since Linux 6.13)."""
-    _call("fsconfig", f"fsconfig {key} by descriptor", fd, FSCONFIG_SET_FD, key.encode(), None, value)
-
-
 def fsconfig_create(fd: int) -> None:
     """Make the superblock of a configured context; what the kernel says about a failure joins the error."""
     try:
@@ -296,11 +274,6 @@ def move_mount(mount_fd: int, target: Path | int) -> None:
     else:
         tried = f"move_mount on {_text(target)}"
         _call("move_mount", tried, mount_fd, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
-
-
-def open_tree(path: Path, flags: int = OPEN_TREE_CLONE, dir_fd: int = AT_FDCWD) -> int:
-    """A descriptor of the mount at `path`; a detached copy with OPEN_TREE_CLONE, deep with AT_RECURSIVE."""
-    return _call("open_tree", f"open_tree {_text(path)}", dir_fd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC)
 
 
 def mount_setattr(fd: int, set_attributes: int, *, recursive: bool = False) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.sandboxes import MODES, Driver, tree, unavailable
+
+from support.sandboxes import MODES, Driver, children, make_rootfs, running, tree, unavailable
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "available")
 
@@ -227,11 +228,16 @@ def test_cancel_ends_everything(driver: Driver) -> None:
 
 
 def test_runs_at_the_same_time(driver: Driver) -> None:
-    """Two runs that wait for each other by a pipe in a shared root end only if both are running."""
-    for number in (1, 2):
-        driver.send(("sh", "-c", "true"), thread=True, id=number)
-    answers = [driver.answer() for _ in range(2)]
-    assert {answer["id"]: answer["status"] for answer in answers} == {1: 0, 2: 0}
+    """Two runs that wait for each other by a pipe that both roots hold end only if both are running."""
+    second = make_rootfs(driver.place / "second", driver.rootfs.stat().st_uid)
+    os.mkfifo(driver.rootfs / "pipe")
+    (driver.rootfs / "pipe").chmod(0o666)
+    os.link(driver.rootfs / "pipe", second / "pipe")
+    driver.send(("sh", "-c", "echo met > /pipe"), thread=True, id=1)
+    driver.send(("sh", "-c", "cat /pipe"), thread=True, id=2, rootfs=second)
+    answers = {answer["id"]: answer for answer in (driver.answer(), driver.answer())}
+    assert (answers[1]["status"], answers[2]["stdout"]) == (0, "met\n")
+    (driver.rootfs / "pipe").unlink()
 
 
 def test_limits_and_hostname(driver: Driver) -> None:
@@ -267,21 +273,3 @@ def test_killing_the_main_process_ends_everything() -> None:
             os.close(fd)
         assert str(driver.place) not in Path("/proc/self/mountinfo").read_text()
         driver.close()
-
-
-def running(mark: str) -> list[int]:
-    """The processes that have a word of their command line so."""
-    found = []
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdigit():
-            try:
-                words = (directory / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if mark.encode() in words:
-                found.append(int(directory.name))
-    return found
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]

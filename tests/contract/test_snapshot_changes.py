@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
@@ -124,7 +125,10 @@ def test_a_mount_point_made_and_taken_away_is_no_change(make: Make) -> None:
 
 @both
 def test_a_changed_file_comes_with_its_parents(make: Make) -> None:
-    entries = change_of(make, lambda root: None if (root / "app/lib/one").write_text("new") else None)
+    def step(root: Path) -> None:
+        (root / "app/lib/one").write_text("new")
+
+    entries = change_of(make, step)
     assert paths(entries) == [b"app", b"app/lib", b"app/lib/one"]
     assert [entry.kind for entry in entries] == [Kind.DIRECTORY, Kind.DIRECTORY, Kind.FILE]
     assert [entry.mtime_ns for entry in entries[:2]] == [1000 * 10**9] * 2
@@ -220,6 +224,16 @@ def test_special_files(make: Make) -> None:
 
 
 @both
+def test_a_socket_in_place_of_a_file_deletes_it(make: Make) -> None:
+    def step(root: Path) -> None:
+        (root / "data/a").unlink()
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(os.fsencode(root / "data/a"))
+
+    assert paths(change_of(make, step)) == [b"data", b"data/.wh.a"]
+
+
+@both
 def test_capabilities_and_user_attributes_are_kept_and_no_others(make: Make) -> None:
     capability = bytes.fromhex("0100000200040000000000000000000000000000")
 
@@ -309,7 +323,7 @@ def test_a_finished_layer_can_be_put_on_top_between_steps(make: Make) -> None:
             [
                 (Entry(b"app", Kind.DIRECTORY, 0o755, 0, 0), None),
                 (Entry(b"app/.wh.main", Kind.FILE, 0, 0, 0), None),
-                (Entry(b"copied", Kind.FILE, 0o600, 1, 2, 5), lambda: open(source, "rb")),
+                (Entry(b"copied", Kind.FILE, 0o600, 1, 2, 5), lambda: io.BytesIO(b"hello")),
             ]
         )
         assert copied
@@ -332,9 +346,4 @@ def test_a_finished_layer_can_be_put_on_top_between_steps(make: Make) -> None:
             assert not (Path(workspace.rootfs) / "copied").exists()
             assert sorted(os.listdir(Path(workspace.rootfs) / "app")) == ["lib"]
 
-    source = Path("/tmp") / f"coopery-copied-{os.getpid()}"
-    source.write_bytes(b"hello")
-    try:
-        run_in("mnt", body)
-    finally:
-        source.unlink()
+    run_in("mnt", body)

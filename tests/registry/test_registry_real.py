@@ -18,7 +18,7 @@ from registry_support import (
     push_image,
 )
 
-from coopery.errors import AuthError, IntegrityError, NetworkError, NotFound
+from coopery.errors import AuthError, CooperyError, EnvironmentUnsuitable, IntegrityError, NetworkError, NotFound
 from coopery.oci.descriptor import DOCKER_INDEX, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.manifest import Index
@@ -273,6 +273,22 @@ def test_https_registry_on_loopback_is_found(tls_registry: tuple[str, Path]) -> 
     push_image(client(environ={"SSL_CERT_FILE": str(cert)}).registry, tagged)
     with pytest.raises(NetworkError, match=r"certificate of .* is not trusted"):
         client().registry.manifest(tagged)
+
+
+def test_unusable_authorities_are_an_error(tls_registry: tuple[str, Path], tmp_path: Path) -> None:
+    tagged = reference(tls_registry[0], "secure:1")
+    path = tmp_path / "authorities.pem"
+    with pytest.raises(EnvironmentUnsuitable, match="SSL_CERT_FILE"):
+        client(environ={"SSL_CERT_FILE": str(path)}).registry.manifest(tagged)
+    path.write_text("no certificate")
+    with pytest.raises(NetworkError):
+        client(environ={"SSL_CERT_FILE": str(path)}).registry.manifest(tagged)
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:1", "http://", "::::", "nonsense://x"])
+def test_unusable_proxy_is_an_error(proxy: str) -> None:
+    with pytest.raises(CooperyError):
+        client(environ={"https_proxy": proxy}).registry.manifest(Reference.parse("registry.example.com/x"))
 
 
 def test_manifest_larger_than_allowed_is_not_pushed(open_registry: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from coopery import kernel
 from coopery.errors import CooperyError
 from coopery.ports import BindMount, Process, TmpfsMount, Ulimit
+from coopery.sandbox import seccomp
 from coopery.sandbox.chroot import ChrootSandbox
 from coopery.sandbox.enter import enter
 from coopery.sandbox.namespaces import NamespaceSandbox
@@ -32,6 +33,8 @@ def become(kind: str, accounts: str) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("tmpfs", "/proc/bus", "tmpfs")
+    if kind == "chroot":
+        kernel.seccomp_filter(seccomp.program(kernel.MACHINE))
     if kind in ("full", "chroot"):
         kernel.drop_bounding(DOCKER)
         kernel.set_capabilities(DOCKER, DOCKER)

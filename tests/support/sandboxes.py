@@ -144,3 +144,22 @@ class Driver:
         self.process.wait()
         self.process.stdout.close()
         shutil.rmtree(self.place)
+
+
+def running(mark: str) -> list[int]:
+    """The processes that have `mark` as a word of their command line."""
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            try:
+                words = (directory / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if mark.encode() in words:
+                found.append(int(directory.name))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children."""
+    return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]

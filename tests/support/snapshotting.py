@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - before privileges are gone that this Python may need to be read
 import contextlib
 import hashlib
 import os
@@ -46,7 +47,7 @@ def run_in(mode: str, body: Callable[[Path], None]) -> None:
             _enter(mode, back, ready)
             body(top)
             status = 0
-        except BaseException:  # noqa: BLE001 - shown by the parent
+        except BaseException:
             os.write(back, b"!" + traceback.format_exc().encode(errors="replace")[-60_000:])
         finally:
             os._exit(status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 from pathlib import Path
 from typing import Any
 
@@ -266,13 +267,20 @@ def test_helper_that_cannot_run_is_an_auth_error(tmp_path: Path) -> None:
 
 
 def test_hanging_helper_is_killed_with_its_children(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    environ = helper(tmp_path, "slow", f"sleep 300 & echo $! $$ > {pids}; wait")
-    with pytest.raises(AuthError, match=r"no answer for r\.example in 0\.5 seconds"):
-        ask_helper("slow", "r.example", environ, timeout=0.5)
-    for pid in pids.read_text().split():
-        state = Path(f"/proc/{pid}/stat")
-        assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    environ = helper(tmp_path, "slow", f"exec 9> {held}; sleep 300 & wait")
+    reader = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(AuthError, match=r"no answer for r\.example in 0\.5 seconds"):
+            ask_helper("slow", "r.example", environ, timeout=0.5)
+        # The pipe ends when nobody holds its other end any more.
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        poll.poll(10_000)
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
 
 
 def test_helper_that_reads_nothing_is_fine(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def test_signed_checksums_are_accepted() -> None:
         (header(b"x", b"x", 12) + padded(b"12 path=abc"), "malformed pax"),
         (header(b"x", b"x", 12) + padded(b"99 path=abc\n"), "malformed pax"),
         (header(b"x", b"x", 12) + padded(b"-2 path=abc\n"), "malformed pax"),
+        (header(b"x", b"x", 33) + padded(b"11 path=ab\npath=without-a-length\n"), "malformed pax"),
+        (header(b"x", b"x", 11) + padded(b"00 path=ab\n"), "malformed pax"),
         (pax((b"size", b"-1")) + header(), "for a number"),
         (pax((b"size", b"9" * 20)) + header(), "bytes"),
         (pax((b"mtime", b"now")) + header(), "for a time"),

@@ -306,7 +306,7 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         digits = data[here:space] if space > here else b""
         stop = here + int(digits) if digits.isdigit() else 0
         key, equals, value = data[space + 1 : stop - 1].partition(b"=")
-        if not space < stop <= end or data[stop - 1] != ord("\n") or not equals or not key:
+        if not here < space < stop <= end or data[stop - 1] != ord("\n") or not equals or not key:
             raise IntegrityError("the tar archive has a malformed pax header")
         yield key, value
         here = stop

@@ -106,20 +106,21 @@ class Store:
 
     @staticmethod
     def _sweep_tmp(parent: str) -> None:
-        """Remove what killed builds left: their locks are free."""
-        for name in os.listdir(parent):
-            if not name.endswith(".lock"):
-                continue
+        """Remove what killed builds left: their locks are free, or gone."""
+        names = os.listdir(parent)
+        for name in {name.removesuffix(".lock") for name in names}:
             path = os.path.join(parent, name)
             try:
-                held = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except OSError:
+                held = os.open(path + ".lock", os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                # The lock is there before its directory and goes after it: whose it was has ended.
+                shutil.rmtree(path, ignore_errors=True)
                 continue
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.removesuffix(".lock"), ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+                    os.unlink(path + ".lock")
             except BlockingIOError:
                 pass
             finally:

@@ -112,14 +112,15 @@ def command(
         iid_file=iidfile,
         metadata_file=metadata_file,
     )
+    if not request.outputs and not quiet:
+        click.echo(
+            "WARNING: no output was asked for: the result stays in the build cache. Push it with --push, "
+            "load it into Docker with --load, or write it with --output",
+            err=True,
+        )
     entered = enter(request.isolation, os.environ)
     board = make_progress("quiet" if quiet else progress, sys.stderr, environ=os.environ)
     try:
-        if not request.outputs:
-            board.warn(
-                "no output was asked for: the result stays in the build cache. "
-                "Push it with --push, load it into Docker with --load, or write it with --output"
-            )
         report = build(request, entered, board, os.environ, lambda value: board.redactor.add([value]))
     except CooperyError as error:
         _add_log(error, board)

@@ -133,3 +133,14 @@ def parse_size_option(text: str, option: str) -> int:
         return parse_size(text)
     except BadMount as error:
         raise UsageError(f"{option} {error}", hint=error.hint) from None
+
+
+def parse_age(text: str, option: str) -> float:
+    """Seconds, spelled as Go spells durations, with `d` for days: `90m`, `24h`, `1h30m`, `7d`."""
+    import re
+
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UsageError(f"{option} {text!r} is not an age", hint="write a number with s, m, h or d, such as 24h")
+    return sum(float(number) * units[unit] for number, unit in parts)

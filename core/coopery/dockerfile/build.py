@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, TypedDict
 
-from coopery.dockerfile.durations import parse_duration
 from coopery.dockerfile.faults import Fault
 from coopery.dockerfile.flags import Flags
 from coopery.dockerfile.heredocs import Body, parse_marker
@@ -253,6 +252,8 @@ def _healthcheck(parts: Parts) -> Healthcheck:
 
 
 def _interval(flags: Flags, name: str) -> int:
+    from coopery.dockerfile.durations import parse_duration  # HEALTHCHECK is rare
+
     text = flags.text(name)
     duration = parse_duration(text) if text else 0
     if duration and duration < _MILLISECOND:

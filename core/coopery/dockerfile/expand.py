@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from coopery.dockerfile import globs
 from coopery.dockerfile.faults import Fault
 from coopery.dockerfile.words import SPACE
 from coopery.errors import Location
@@ -309,6 +308,8 @@ class Lexer:
             if missing:
                 raise Fault(f"{name}: {word or ('is not set' if value is None else 'is empty')}")
             return value or ""
+        from coopery.dockerfile import globs  # few Dockerfiles need it
+
         longest = word.startswith(operator)
         parts = globs.tokens(word[longest:], self._escape)
         trim = globs.without_prefix if operator == "#" else globs.without_suffix
@@ -320,6 +321,8 @@ class Lexer:
         pattern, _ = self._until("/", True, pattern=True)
         replacement, _ = self._until("}", True)
         value = self._value(name)
+        from coopery.dockerfile import globs  # few Dockerfiles need it
+
         if value is None and self._keep_unset:
             return f"${{{name}/{pattern}/{replacement}}}"
         return globs.replace(value or "", globs.tokens(pattern, self._escape), replacement, every=every)

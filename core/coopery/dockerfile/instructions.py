@@ -1,4 +1,7 @@
-"""A parsed Dockerfile as values. Words are kept as written: variables are expanded by the plan, in their scope."""
+"""A parsed Dockerfile as values. Words are kept as written: variables are expanded by the plan, in their scope.
+
+Every class has a docstring of its own for speed too: without one, `dataclass` writes it, slowly, at each start.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ class Command(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Command):
+    """RUN; `heredocs` stand in `argv` as their markers (`<<EOF`)."""
+
     mounts: tuple[str, ...] = ()  # the values of --mount, unparsed
     network: str = ""
     security: str = ""
@@ -50,17 +55,19 @@ class Run(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cmd(Command):
-    pass
+    """CMD."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrypoint(Command):
-    pass
+    """ENTRYPOINT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Instruction):
-    sources: tuple[str, ...]  # a heredoc appears as its name, see `heredocs`
+    """COPY."""
+
+    sources: tuple[str, ...]  # paths, then the names of `heredocs`
     destination: str
     source_from: str = ""  # --from
     chown: str = ""
@@ -73,6 +80,8 @@ class Copy(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add(Instruction):
+    """ADD; None where a flag wasn't given."""
+
     sources: tuple[str, ...]
     destination: str
     chown: str = ""
@@ -94,46 +103,60 @@ class Pairs(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Env(Pairs):
-    pass
+    """ENV."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label(Pairs):
-    pass
+    """LABEL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arg(Instruction):
+    """ARG."""
+
     args: tuple[tuple[str, str | None], ...]  # name and default, None without one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User(Instruction):
+    """USER."""
+
     user: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workdir(Instruction):
+    """WORKDIR."""
+
     path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume(Instruction):
+    """VOLUME."""
+
     paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expose(Instruction):
+    """EXPOSE."""
+
     ports: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onbuild(Instruction):
+    """ONBUILD."""
+
     trigger: str  # the instruction's text, parsed when it fires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healthcheck(Instruction):
+    """HEALTHCHECK."""
+
     test: tuple[str, ...]  # ("NONE",), ("CMD", …) or ("CMD-SHELL", text)
     interval: int = 0  # nanoseconds; 0 means not set
     timeout: int = 0
@@ -144,16 +167,22 @@ class Healthcheck(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell(Instruction):
+    """SHELL."""
+
     argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopsignal(Instruction):
+    """STOPSIGNAL."""
+
     signal: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintainer(Instruction):
+    """MAINTAINER, which is deprecated."""
+
     name: str
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from coopery.dockerfile.faults import Fault
 from coopery.dockerfile.heredocs import Body, find_markers
@@ -20,8 +20,7 @@ _DIRECTIVES = ("syntax", "escape", "check")
 _TAKES_HEREDOCS = ("RUN", "COPY", "ADD")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One instruction's text, stripped, without line breaks."""
 
     text: str
@@ -30,8 +29,7 @@ class Statement:
     bodies: tuple[Body, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A Dockerfile taken apart."""
 
     path: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from io import BytesIO
 
 from coopery.dockerfile.build import KEYWORDS, Common, From, Parts, build_from, build_instruction
@@ -81,7 +80,7 @@ def _triggered(trigger: str, location: Location) -> Instruction:
     statement, keyword, args = found[0]
     if keyword in ("FROM", "MAINTAINER", "ONBUILD"):
         raise Fault(f"{keyword} isn't allowed as a trigger")
-    return build_instruction(_parts(inner, replace(statement, location=location), keyword, args))
+    return build_instruction(_parts(inner, statement._replace(location=location), keyword, args))
 
 
 class _Stage:

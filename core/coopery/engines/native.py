@@ -96,8 +96,7 @@ class NativeEngine:
             pools = _Pools(stack)
             contexts = Contexts(request, self.store)
             stack.callback(contexts.close)
-            build = _Build(self, request, progress, contexts, pools)
-            return build.run(stack)
+            return _Build(self, request, progress, contexts, pools, stack).run()
 
 
 class _Pools:
@@ -125,8 +124,16 @@ class _Build:
     """One build on its way."""
 
     def __init__(
-        self, engine: NativeEngine, request: BuildRequest, progress: Progress, contexts: Contexts, pools: _Pools
+        self,
+        engine: NativeEngine,
+        request: BuildRequest,
+        progress: Progress,
+        contexts: Contexts,
+        pools: _Pools,
+        stack: contextlib.ExitStack,
     ) -> None:
+        """`stack` takes what has to be undone after the build."""
+        self._stack = stack
         self._engine = engine
         self._request = request
         self._progress = progress
@@ -142,7 +149,7 @@ class _Build:
             raise UsageError(f"SOURCE_DATE_EPOCH={epoch} is not a number of seconds since 1970")
         self._epoch_ns = int(epoch) * 1_000_000_000 if epoch else None
 
-    def run(self, stack: contextlib.ExitStack) -> BuildReport:
+    def run(self) -> BuildReport:
         """From the Dockerfile to the outputs."""
         request = self._request
         lined, plan = self._plan()
@@ -150,7 +157,7 @@ class _Build:
             self._progress.warn(text)
         pushed = [name for output in request.outputs if output.push for name in names_of(output.names or request.tags)]
         uploader = Uploader(self._layers, self._engine.registry, pushed, self._pools.send)
-        stack.callback(uploader.finish)
+        self._stack.callback(uploader.finish)
         base = plan.lineage[0].base_image
         image = self._solve(lined, plan, uploader, base)
         uploader.finish()
@@ -243,7 +250,7 @@ class _Build:
 
     def _step_environment(self) -> StepEnvironment:
         def make() -> StepEnvironment:
-            memory = secrets_directory(self._engine.store.tmp)
+            memory = self._stack.enter_context(secrets_directory(self._engine.store.tmp))
             return StepEnvironment(
                 self._engine.store, self._request.secrets, self._engine.environ, memory, self._engine.mask
             )

@@ -88,7 +88,8 @@ def fail(registry: str, what: str, status: int, body: bytes, retry_after: str = 
     """
     detail = spoken(body)
     if status == 404:
-        raise NotFound(f"{what}: {registry} has no such thing", detail=detail)
+        hint = "check the name and the tag; registries also say so of what a credential may not see"
+        raise NotFound(f"{what}: {registry} has no such thing", hint=hint, detail=detail)
     hint = ""
     if status == 429:
         hint = "the registry limits how often it may be asked; a credential often raises the limit"

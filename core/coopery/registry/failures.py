@@ -35,7 +35,7 @@ def translated(error: Exception, host: str) -> tuple[Exception, bool]:
     if unknown := _first(chain, socket.gaierror):
         hint = "check the registry's name, and this machine's DNS"
         return NetworkError(f"{host} can't be found: {unknown.strerror}", hint=hint), unknown.errno == socket.EAI_AGAIN
-    if _first(chain, requests.exceptions.ProxyError):
+    if _first(chain, requests.exceptions.ProxyError) or _first(chain, requests.exceptions.InvalidProxyURL):
         hint = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
         return NetworkError(f"the proxy on the way to {host} failed", hint=hint), True
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from coopery import __version__
+from coopery.errors import EnvironmentUnsuitable
 from coopery.oci.manifest import MAX_MANIFEST_SIZE
 from coopery.registry.proxies import proxy_for
 
@@ -232,8 +233,12 @@ class Transport:
 
     def _authorities(self) -> str:
         """A file or directory of certificate authorities that the environment names; empty for the usual ones."""
-        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-        return next(filter(None, map(self._environ.get, names)), "")
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            if path := self._environ.get(name):
+                if not os.path.exists(path):
+                    raise EnvironmentUnsuitable(f"{name} names {path}, which isn't there")
+                return path
+        return ""
 
 
 def _all(reader: Stream) -> bytes:

@@ -75,20 +75,23 @@ class Root:
                     if not create:
                         raise
                     fd = self._make(walked, name, directory=bool(todo) or create == "directory")
-                if stat.S_ISLNK(os.fstat(fd).st_mode):
+                mode = os.fstat(fd).st_mode
+                if stat.S_ISLNK(mode):
                     target = os.readlink(b"", dir_fd=fd)
                     os.close(fd)
                     links += 1
                     if links > (_MAX_SYMLINKS if follow else 0):
-                        _loop()
+                        _fail(errno.ELOOP)
                     if target.startswith(b"/"):
                         while len(walked) > 1:
                             os.close(walked.pop()[1])
                     todo = _names(target) + todo
-                elif todo:
-                    walked.append((name, fd))
-                else:
+                elif not todo:
                     return walked, name, fd
+                else:
+                    walked.append((name, fd))
+                    if not stat.S_ISDIR(mode):
+                        _fail(errno.ENOTDIR)
         except OSError as error:
             for _, fd in walked[1:]:
                 os.close(fd)
@@ -99,10 +102,13 @@ class Root:
         """Make an empty file or directory, note it, and return an O_PATH descriptor of it."""
         parent = walked[-1][1]
         before = os.fstat(parent).st_mtime_ns
-        if directory:
-            os.mkdir(name, 0o755, dir_fd=parent)
-        else:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        try:
+            if directory:
+                os.mkdir(name, 0o755, dir_fd=parent)
+            else:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        except FileExistsError:  # another step that shares this directory was first: not ours to remove
+            return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         made = os.fstat(fd)
         place = tuple(part for part, _ in walked[1:])
@@ -152,8 +158,8 @@ def _remove(root: int, stub: Stub) -> None:
         os.close(parent)
 
 
-def _loop() -> None:
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+def _fail(code: int) -> None:
+    raise OSError(code, os.strerror(code))
 
 
 def _names(path: bytes) -> list[bytes]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from coopery.errors import StorageError
@@ -25,30 +26,32 @@ def record(root: str) -> Recording:
     found: Recording = {}
     top = os.fsencode(root)
     try:
-        found[b""] = _directory(top, os.lstat(top))[:-1]  # every step touches the root's time
-        pending = [b""]
-        while pending:
-            path = pending.pop()
-            prefix = path + b"/" if path else b""
-            with _scan(top + b"/" + path) as children:
-                for child in children:
-                    status = child.stat(follow_symlinks=False)
-                    name = prefix + child.name
-                    if stat.S_ISDIR(status.st_mode):
-                        found[name] = _directory(child.path, status)
-                        pending.append(name)
-                    elif not stat.S_ISSOCK(status.st_mode):
-                        found[name] = (
-                            status.st_mode,
-                            status.st_uid,
-                            status.st_gid,
-                            status.st_size,
-                            status.st_mtime_ns,
-                            status.st_ctime_ns,
-                            status.st_ino,
-                            status.st_nlink,
-                            status.st_rdev,
-                        )
+        with _unlocking() as unlock:
+            found[b""] = _directory(top, os.lstat(top))[:-1]  # every step touches the root's time
+            pending = [b""]
+            while pending:
+                path = pending.pop()
+                prefix = path + b"/" if path else b""
+                with os.scandir(top + b"/" + path) as children:
+                    for child in children:
+                        status = child.stat(follow_symlinks=False)
+                        name = prefix + child.name
+                        if stat.S_ISDIR(status.st_mode):
+                            unlock(child.path, status)
+                            found[name] = _directory(child.path, status)
+                            pending.append(name)
+                        elif not stat.S_ISSOCK(status.st_mode):
+                            found[name] = (
+                                status.st_mode,
+                                status.st_uid,
+                                status.st_gid,
+                                status.st_size,
+                                status.st_mtime_ns,
+                                status.st_ctime_ns,
+                                status.st_ino,
+                                status.st_nlink,
+                                status.st_rdev,
+                            )
     except OSError as error:
         raise StorageError(f"cannot read what the step changed: {error}") from error
     return found
@@ -58,16 +61,22 @@ def _directory(full: bytes, status: os.stat_result) -> tuple[object, ...]:
     return status.st_mode, status.st_uid, status.st_gid, read_xattrs(full), status.st_mtime_ns
 
 
-def _scan(full: bytes) -> os._ScandirIterator[bytes]:
+@contextlib.contextmanager
+def _unlocking() -> Iterator[Callable[[bytes, os.stat_result], None]]:
+    """A function that opens a directory to its owner until the block ends; root gets in anyway."""
+    locked: list[tuple[bytes, int]] = []
+    privileged = os.geteuid() == 0
+
+    def unlock(full: bytes, status: os.stat_result) -> None:
+        if not privileged and status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            mode = stat.S_IMODE(status.st_mode)
+            os.chmod(full, mode | stat.S_IRWXU)
+            locked.append((full, mode))
+
     try:
-        return os.scandir(full)
-    except PermissionError:
-        # Without privileges even an owner is kept out by the mode.
-        mode = stat.S_IMODE(os.lstat(full).st_mode)
-        os.chmod(full, mode | stat.S_IRUSR | stat.S_IXUSR)
-        try:
-            return os.scandir(full)
-        finally:
+        yield unlock
+    finally:
+        for full, mode in reversed(locked):
             os.chmod(full, mode)
 
 
@@ -96,6 +105,7 @@ def read_difference(root: str, difference: Difference, owners: Owners) -> Iterat
 
     As `read_upper` does it: parents, changed or not, before their children, whiteouts before their siblings, names in
     order of their bytes. Of an inode with several names all appear, since they share its ctime; the first is the file.
+    A file's opener serves until the next entry is asked for. StorageError if something can't be read.
     """
     top = os.fsencode(root)
     wanted = dict.fromkeys(difference.changed, False)
@@ -106,24 +116,27 @@ def read_difference(root: str, difference: Difference, owners: Owners) -> Iterat
             wanted[parent] = False
             parent = parent.rpartition(b"/")[0]
     first_names: dict[tuple[int, int], bytes] = {}
-    for path in sorted(wanted, key=lambda path: _place(path, wanted[path])):
-        if wanted[path]:
-            yield whiteout(path), None
-            continue
-        full = top + b"/" + path
-        try:
-            status = os.lstat(full)
-            entry = read_entry(path, full, status, owners)
-        except OSError as error:
-            raise StorageError(f"cannot read what the step changed: {error}") from error
-        if entry is None:
-            continue
-        if status.st_nlink > 1 and entry.kind is not Kind.DIRECTORY:
-            first = first_names.setdefault((status.st_dev, status.st_ino), path)
-            if first is not path:
-                yield entry._replace(kind=Kind.HARDLINK, size=0, link=first, device=(0, 0), xattrs=()), None
+    with _unlocking() as unlock:
+        for path in sorted(wanted, key=lambda path: _place(path, wanted[path])):
+            if wanted[path]:
+                yield whiteout(path), None
                 continue
-        yield entry, partial(open_contents, full) if entry.kind is Kind.FILE else None
+            full = top + b"/" + path
+            try:
+                status = os.lstat(full)
+                entry = read_entry(path, full, status, owners)
+                if entry is None:
+                    continue
+                if entry.kind is Kind.DIRECTORY:
+                    unlock(full, status)
+            except OSError as error:
+                raise StorageError(f"cannot read what the step changed: {error}") from error
+            if status.st_nlink > 1 and entry.kind is not Kind.DIRECTORY:
+                first = first_names.setdefault((status.st_dev, status.st_ino), path)
+                if first is not path:
+                    yield entry._replace(kind=Kind.HARDLINK, size=0, link=first, device=(0, 0), xattrs=()), None
+                    continue
+            yield entry, partial(open_contents, full) if entry.kind is Kind.FILE else None
 
 
 def _place(path: bytes, gone: bool) -> list[tuple[int, bytes]]:

@@ -142,8 +142,12 @@ class ScanCapture:
 
     def _entries(self, difference: Difference) -> Iterator[tuple[Entry, Opener | None]]:
         self._read.clear()
-        for entry, opener in read_difference(self._root, difference, self._owners):
+        found = read_difference(self._root, difference, self._owners)
+        while True:
             if self._workspace.uses != self._uses:
                 raise RuntimeError("a change was read after its workspace had been used again")
-            self._read.append(entry)
-            yield entry, opener
+            item = next(found, None)
+            if item is None:
+                return
+            self._read.append(item[0])
+            yield item

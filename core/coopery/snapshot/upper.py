@@ -137,17 +137,22 @@ def _pending(open_directories: list[_Directory]) -> Iterator[tuple[Entry, None]]
 
 
 def _children(full: bytes, marks: bytes) -> Iterator[tuple[bytes, os.stat_result, bool]]:
-    """Name, status and whether it is a whiteout, of what lies in a directory; whiteouts first."""
+    """Name, status and whether it only hides something, of what lies in a directory; those that do come first."""
     gone, there = [], []
     mark_files = _mark(full, marks + b"opaque") == b"x"  # the directory has whiteouts that are marked empty files
     with os.scandir(full) as found:
         for item in found:
             status = item.stat(follow_symlinks=False)
-            if (stat.S_ISCHR(status.st_mode) and status.st_rdev == 0) or (
-                mark_files
-                and stat.S_ISREG(status.st_mode)
-                and status.st_size == 0
-                and _mark(item.path, marks + b"whiteout") is not None
+            # No layer can hold a socket, but it hides what the layers below have.
+            if (
+                stat.S_ISSOCK(status.st_mode)
+                or (stat.S_ISCHR(status.st_mode) and status.st_rdev == 0)
+                or (
+                    mark_files
+                    and stat.S_ISREG(status.st_mode)
+                    and status.st_size == 0
+                    and _mark(item.path, marks + b"whiteout") is not None
+                )
             ):
                 gone.append((item.name, status, True))
             else:

@@ -164,7 +164,8 @@ def prepared_mounts(op: RunOp, environment: StepEnvironment) -> Iterator[tuple[t
         yield tuple(mounts), tuple(env)
 
 
-def secrets_directory(parent: str) -> str:
+@contextlib.contextmanager
+def secrets_directory(parent: str) -> Iterator[str]:
     """A directory below `parent` for secret files: on memory of this process's own where it may mount.
 
     A mount goes with the process's namespace, so a killed build leaves nothing. Elsewhere it is a plain directory
@@ -172,6 +173,12 @@ def secrets_directory(parent: str) -> str:
     """
     path = os.path.join(parent, "secrets")
     os.mkdir(path, 0o700)
+    mounted = False
     with contextlib.suppress(OSError):
         kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=64m,mode=700")
-    return path
+        mounted = True
+    try:
+        yield path
+    finally:
+        if mounted:
+            kernel.unmount(path)

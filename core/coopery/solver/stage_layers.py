@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager
 
 from coopery.cache.records import CacheRecord, LocalRecords, Outcome
 from coopery.oci.digest import Digest
@@ -34,13 +35,25 @@ class StageLayers:
             self._outcomes.append(future)
             self._on_layer(outcome.diff_id)
 
-    def add(self, key: Digest, created: str, archive: Callable[[], StoredLayer], *, now: bool) -> None:
-        """A step is done: archive its change, now or while the next step runs, and record it under `key`."""
+    def add(
+        self,
+        key: Digest,
+        created: str,
+        archive: Callable[[], StoredLayer],
+        lock: AbstractContextManager[object],
+        *,
+        now: bool,
+    ) -> None:
+        """A step is done: archive its change, now or while the next step runs, and record it under `key`.
+
+        `lock`, which is held, is let go only then: whoever waits for it finds the record.
+        """
         before = tuple(self._outcomes)
 
         def work() -> Outcome:
-            outcome = Outcome(archive().diff_id, created)
-            self._records.store(CacheRecord(key, (*(future.result() for future in before), outcome)))
+            with lock:
+                outcome = Outcome(archive().diff_id, created)
+                self._records.store(CacheRecord(key, (*(future.result() for future in before), outcome)))
             self._on_layer(outcome.diff_id)
             return outcome
 

@@ -162,14 +162,13 @@ class StageRun:
             change = copy_change(op, self._host.files(op), tree, self._reader(tree), self._host.store, created_ns)
         else:
             change = directory_change(op, tree, self._reader(tree), created_ns)
-        with lock:
-            stored: list[StoredLayer] = []
+        stored: list[StoredLayer] = []
 
-            def archive() -> StoredLayer:
-                stored.append(self._host.layers.archive(change))
-                return stored[0]
+        def archive() -> StoredLayer:
+            stored.append(self._host.layers.archive(change))
+            return stored[0]
 
-            self._layers.add(vertex.key, created, archive, now=True)
+        self._layers.add(vertex.key, created, archive, lock, now=True)
         if self._workspace is not None:
             self._workspace.apply(stored[0])
 
@@ -187,12 +186,11 @@ class StageRun:
         capture = workspace.commit()
 
         def archive() -> StoredLayer:
-            with lock:
-                stored = self._host.layers.archive(capture.entries())
-                capture.stored(stored)
+            stored = self._host.layers.archive(capture.entries())
+            capture.stored(stored)
             return stored
 
-        self._layers.add(vertex.key, created, archive, now=not capture.frozen)
+        self._layers.add(vertex.key, created, archive, lock, now=not capture.frozen)
 
     def _command(self, vertex: Vertex, op: RunOp, workspace: Workspace, progress: StepProgress) -> int:
         def log(data: bytes, stream: Literal["stdout", "stderr"]) -> None:

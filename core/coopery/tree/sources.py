@@ -167,4 +167,5 @@ def _missing(source: Tree, path: bytes, where: str) -> ContextError:
     if link is not None:
         target = link.entry.link.decode(errors="backslashreplace")
         return ContextError(f"{shown!r} in {where} is a link to {target!r}, which isn't there")
-    return ContextError(f"{shown!r} is not in {where}", hint=f"did you mean {similar}?" if similar else "")
+    hint = f"did you mean {similar}?" if similar else "paths start at its root; an ignore file may leave it out"
+    return ContextError(f"{shown!r} is not in {where}", hint=hint)
