@@ -141,6 +141,8 @@ class Workshop:
         self._scratch = scratch
         self._snapshotters = tuple(snapshotters)
         self._sandbox = sandbox
+        if sandbox.caveat:
+            self._progress.warn(sandbox.caveat)
         step = self._progress.step("[internal] choose isolation")
         step.start()
         step.status(f"{rung.name} ({self._entered.mode}), scratch on {scratch.kind}")

@@ -156,6 +156,7 @@ class Sandbox(Protocol):
     """A way of running a process inside a root file system."""
 
     name: str
+    caveat: str  # what a user should know before relying on it; empty if there is nothing
 
     def probe(self) -> str | None:
         """Why this sandbox can't be used here, or None if it can. Tries for real, in a child process."""

@@ -17,7 +17,7 @@ from support.snapshotting import Description, Mutator, Shelf, describe, run_in
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to enter the namespaces of all modes")
 
 STEPS = 4
-SEEDS = range(6)
+SEEDS = range(3)
 
 
 def unpacked(layers: list[StoredLayer], target: Path, *, chown: bool, links: bool = False) -> Description:
@@ -31,11 +31,10 @@ def unpacked(layers: list[StoredLayer], target: Path, *, chown: bool, links: boo
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("mode", ["mnt", "full", "sub", "single"])
-@pytest.mark.parametrize("erofs", [True, False])
+@pytest.mark.parametrize(
+    ("mode", "erofs"), [("mnt", True), ("mnt", False), ("full", False), ("sub", False), ("single", False)]
+)
 def test_overlay_layers_are_what_the_steps_left(mode: str, seed: int, erofs: bool) -> None:
-    if erofs and mode != "mnt":
-        pytest.skip("EROFS is for real root alone")
     owned = mode != "single"
 
     def body(top: Path) -> None:

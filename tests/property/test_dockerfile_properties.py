@@ -13,6 +13,7 @@ from coopery.dockerfile.expand import expand, expand_shown, expand_words
 from coopery.dockerfile.faults import Fault
 from coopery.dockerfile.ignore import IgnoreRules
 from coopery.dockerfile.instructions import Command, Copy, Dockerfile, Instruction, Onbuild, Run
+from coopery.dockerfile.words import SPACE
 from coopery.errors import DockerfileError
 
 REAL = """\
@@ -94,9 +95,9 @@ def check(text: str | bytes) -> None:
         assert last < place.line <= place.end_line <= len(parsed.lines)
         last = place.end_line
     for one in instructions(parsed):
-        first = parsed.lines[one.location.line - 1].lstrip()
-        assert one.original[:1] in first
-        assert one.original == one.original.strip()
+        written = "".join(parsed.lines[one.location.line - 1 : one.location.end_line])
+        assert one.original.split()[0] in written.replace("\\", "").replace("`", "")
+        assert one.original == one.original.strip(SPACE)
         assert "\n" not in one.original
         repr(one).encode()
         if isinstance(one, Command):

@@ -61,7 +61,9 @@ def archive(items: list[tuple[tarfile.TarInfo, bytes]], form: int) -> bytes:
     return out.getvalue()
 
 
-archives = st.builds(archive, st.lists(members(), max_size=6), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
+archives = st.builds(
+    archive, st.lists(members(), max_size=6), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+)
 
 
 def test_empty_archives() -> None:
@@ -138,5 +140,5 @@ def test_damage_is_an_integrity_error_or_harmless(data: bytes, draw: st.DataObje
         for entry in entries:
             assert isinstance(entry, Entry)
             assert not entry.path.startswith(b"/") and b".." not in entry.path.split(b"/")
-            assert 0 <= entry.size and entry.offset + entry.size <= len(damaged)
+            assert entry.size >= 0 and entry.offset + entry.size <= len(damaged)
         normalise(entries, Tree.empty())

@@ -71,7 +71,13 @@ def test_base_256() -> None:
 
 
 def test_pax_overrides_and_global_headers() -> None:
-    records = [(b"path", b"long/" * 40 + b"p"), (b"uid", b"70000"), (b"mtime", b"-5.25"), (b"size", b"3"), (b"gid", b"")]
+    records = [
+        (b"path", b"long/" * 40 + b"p"),
+        (b"uid", b"70000"),
+        (b"mtime", b"-5.25"),
+        (b"size", b"3"),
+        (b"gid", b""),
+    ]
     given = pax((b"gid", b"9"), (b"comment", b"c"), flag=b"g") + pax(*records) + header(size=0) + padded(b"abc")
     first, second = read_entries([given + header(b"y")])
     assert first == Entry(b"long/" * 40 + b"p", Kind.FILE, 0o644, 70000, 0, 3, -5_250_000_000, offset=first.offset)

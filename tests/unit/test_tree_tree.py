@@ -113,6 +113,11 @@ def test_whiteouts_hide_only_what_lies_below() -> None:
     ]
 
 
+def test_whiteouts_that_hide_nothing_are_left_out() -> None:
+    change = [f("d/.wh.x"), f("new/.wh.y"), f("new/.wh..wh..opq"), f(".wh.z"), d("z")]
+    assert listed(normalise(change, tree(d("d"), f("z")))) == ["", "d", "new", "z"]
+
+
 def test_whiteout_and_directory_of_one_name() -> None:
     low = tree(d("x", 0o700), f("x/old"))
     for change in ([f(".wh.x"), f("x/new")], [f("x/new"), f(".wh.x")]):
@@ -123,7 +128,7 @@ def test_whiteout_and_directory_of_one_name() -> None:
 
 
 def test_merged_usr_lands_in_usr() -> None:
-    low = tree(d("usr/bin", 0o711), ln("bin", "usr/bin"), ln("lib", "/usr/lib"))
+    low = tree(d("usr/bin", 0o711), f("usr/bin/bar"), ln("bin", "usr/bin"), ln("lib", "/usr/lib"))
     change = [d("bin/sub"), f("bin/foo"), f("lib/so"), f("bin/.wh.bar")]
     assert names(low.apply(change, TOP)) == [
         *("bin", "lib", "usr", "usr/bin", "usr/bin/foo", "usr/bin/sub", "usr/lib", "usr/lib/so"),

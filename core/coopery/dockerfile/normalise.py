@@ -81,8 +81,10 @@ class _Normaliser:
             directives_over = directives_over or not self._directive(line)
             if line.startswith("#"):
                 if directives_over:
-                    comment = line[1:].strip(SPACE)
-                    comments = [*comments, comment] if comment else []
+                    if comment := line[1:].strip(SPACE):
+                        comments.append(comment)
+                    else:
+                        comments.clear()
                 self._at += 1
             elif not line:
                 self._at += 1

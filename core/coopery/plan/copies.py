@@ -20,7 +20,10 @@ def copy_operation(copy: Copy | Add, words: Words, cwd: str, stage: int | None, 
     """
     _refuse_flags(copy, words)
     inline = tuple(
-        InlineFile(heredoc.name, (words.one(heredoc.content) if heredoc.expand else heredoc.content).encode())
+        InlineFile(
+            heredoc.name,
+            (words.body(heredoc.content) if heredoc.expand else heredoc.content).encode("utf-8", "surrogateescape"),
+        )
         for heredoc in copy.heredocs
     )
     bodies = {heredoc.name for heredoc in copy.heredocs}

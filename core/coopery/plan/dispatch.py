@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from coopery.dockerfile import parse_instruction
+from coopery.dockerfile.heredocs import sole_heredoc
 from coopery.dockerfile.instructions import (
     Add,
     Arg,
@@ -244,7 +245,7 @@ class Dispatcher:
         shown_args = [f"|{len(args)}", *(f"{name}={value}" for name, value in args)] if args else []
         created_by = " ".join(["RUN", *shown_args, *op.argv])
         key = keys.run_key(state.key, op, ())
-        self._add(state, op, key, f"{position} {run.original}", run.location, created_by)
+        self._add(state, op, key, f"{position} {words.shown(run.original)}", run.location, created_by)
 
     def _mount(self, text: str, cwd: str, words: Words) -> MountSpec:
         try:
@@ -264,7 +265,7 @@ class Dispatcher:
         op = MakeDirectoryOp(path, state.config.user)
         state.config = replace(state.config, working_dir=path)
         key = keys.directory_key(state.key, op)
-        self._add(state, op, key, f"{position} {workdir.original}", workdir.location, created_by)
+        self._add(state, op, key, f"{position} {words.shown(workdir.original)}", workdir.location, created_by)
 
     def _copy(self, state: StageState, copy: Copy | Add, words: Words, position: str) -> None:
         source_from = copied_from(copy)
@@ -280,7 +281,7 @@ class Dispatcher:
             state,
             op,
             keys.copy_key(state.key, op, content),
-            f"{position} {copy.original}",
+            f"{position} {words.shown(copy.original)}",
             copy.location,
             f"{copy.keyword} {' '.join(shown)}",
         )
@@ -306,13 +307,12 @@ def _run_command(run: Run, shell: tuple[str, ...]) -> tuple[tuple[str, ...], Inl
     text = run.argv[0]
     if not run.heredocs:
         return (*shell, text), None
-    first = run.heredocs[0]
-    marker = text.strip().replace('"', "").replace("'", "")
-    if len(run.heredocs) == 1 and marker in (f"<<{first.name}", f"<<-{first.name}"):
-        if first.content.startswith("#!"):
-            path = f"{SCRIPT_DIRECTORY}/{first.name}"
-            return (path,), InlineFile(path, first.content.encode("utf-8", "surrogateescape"))
-        return (*shell, first.content), None
+    sole = sole_heredoc(run)
+    if sole:
+        if sole.content.startswith("#!"):
+            path = f"{SCRIPT_DIRECTORY}/{sole.name}"
+            return (path,), InlineFile(path, sole.content.encode("utf-8", "surrogateescape"))
+        return (*shell, sole.content), None
     bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in run.heredocs)
     return (*shell, text + bodies), None
 

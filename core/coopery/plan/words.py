@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coopery.dockerfile.expand import expand, expand_words
+from coopery.dockerfile.expand import expand, expand_shown, expand_words
 from coopery.dockerfile.instructions import Dockerfile
 from coopery.errors import DockerfileError, Location
 
@@ -19,11 +19,17 @@ class Words:
 
     def one(self, text: str) -> str:
         """`text` as one word, quotes removed. DockerfileError if it can't be expanded."""
-        if not any(character in text for character in "$'\"" + self._dockerfile.escape):
-            return text
         return expand(
             text, self._get, self._dockerfile.escape, location=self._location, source=self._dockerfile.lines
         ).text
+
+    def body(self, text: str) -> str:
+        """The body of a here-document: quotes are plain characters there, and the escape is always a backslash."""
+        return expand(text, self._get, "\\", quotes=False, location=self._location, source=self._dockerfile.lines).text
+
+    def shown(self, text: str) -> str:
+        """`text` for people: variables that have a value replaced, everything else as written."""
+        return expand_shown(text, self._get, self._dockerfile.escape)
 
     def many(self, text: str) -> list[str]:
         """The words that `text` becomes: a variable's value may hold several."""

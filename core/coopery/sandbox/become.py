@@ -58,7 +58,7 @@ def confine(spec: Spec) -> None:
     uid, gid = spec["uid"], spec["gid"]
     if not spec["single_id"]:
         _tried("set supplementary groups", os.setgroups, spec["groups"])
-    elif spec["groups"]:
+    elif any(spec["groups"]):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM), "set supplementary groups")
     _tried(f"become group {gid}", os.setresgid, gid, gid, gid)
     _tried(f"become user {uid}", os.setresuid, uid, uid, uid)

@@ -24,7 +24,6 @@ class ChrootSandbox:
     """
 
     name = "chroot"
-    #: What a user should know before relying on it.
     caveat = "steps run in a chroot: there is no /proc, and processes are not isolated from the job's"
 
     def probe(self) -> str | None:

@@ -11,6 +11,12 @@ from coopery.sandbox import launch
 from coopery.sandbox.enter import Entered
 
 
+_SINGLE = (
+    "steps run with one user id: programs that change owners or users, such as apt-get and useradd, fail. "
+    "Install newuidmap and newgidmap (the package uidmap) and give this user ranges in /etc/subuid and /etc/subgid"
+)
+
+
 class NamespaceSandbox:
     """Runs processes in namespaces below those that `enter` got; implements ports.Sandbox.
 
@@ -23,6 +29,7 @@ class NamespaceSandbox:
     def __init__(self, entered: Entered) -> None:
         """`entered` is what sandbox.enter.enter said for this process."""
         self._entered = entered
+        self.caveat = _SINGLE if entered.mode == "single" else ""
 
     def probe(self) -> str | None:
         """Why this sandbox can't be used here, or None: sets one up for real on an empty root, and ends it."""
@@ -43,7 +50,7 @@ class NamespaceSandbox:
     ) -> int:
         """As ports.Sandbox.run. EnvironmentUnsuitable also for a user that has no id in a single-id map."""
         single = self._entered.mode == "single"
-        if single and (process.uid or process.gid or process.groups):
+        if single and (process.uid or process.gid or any(process.groups)):
             raise EnvironmentUnsuitable(
                 f"the step runs as {process.uid}:{process.gid}, but only root exists in this user namespace",
                 hint="give this user ranges in /etc/subuid and /etc/subgid and install newuidmap and newgidmap",

@@ -110,7 +110,7 @@ class OverlaySnapshotter:
         except OSError as error:
             raise EnvironmentUnsuitable(
                 f"mounting the root file system failed: {error}",
-                hint=self._hint().removeprefix(": ") or "try --isolation=chroot",
+                hint=self._hint().removeprefix(": "),
             ) from error
 
     def _mount(self, lowers: Sequence[str], target: str) -> str:

@@ -31,8 +31,8 @@ class _Directory:
         self.entry: Entry | None = None  # None: the layer doesn't list it
         self.kids: dict[bytes, _Directory | Node] = {}
         self.whiteouts: set[bytes] = set()
-        self.opaque = opaque
-        self.lower = lower  # the directory that this one merges with
+        self.opaque = opaque  # and there is something that it hides
+        self.lower = lower  # the directory that this one merges with, or hides the contents of
         self.node: Node | None = None
 
     def below(self, name: bytes) -> Node | None:
@@ -108,13 +108,16 @@ class Change:
             kids = item.kids
             if item.opaque:
                 out.append(_whiteout(join(item.path, OPAQUE_WHITEOUT)))
-            else:
+            elif item.lower is not None:
                 for name in sorted(item.whiteouts):
+                    hidden = child(item.lower, name)
                     hider = kids.get(name)
+                    if hidden is None:
+                        continue
                     if hider is None:
                         out.append(_whiteout(join(item.path, WHITEOUT_PREFIX + name)))
                     elif isinstance(hider, _Directory):
-                        hider.opaque = True
+                        hider.opaque = hidden.entry.kind is Kind.DIRECTORY
             todo.extend([kids[name] for name in sorted(kids, reverse=True)])
         return out
 
@@ -186,7 +189,7 @@ class Change:
         parent = path[: -len(name) - 1]
         here = self._made.get(parent) or self._directory(parent)
         if name == OPAQUE_WHITEOUT:
-            here.opaque = True
+            here.opaque = here.opaque or here.lower is not None
             covered = [kid for kid in here.kids.values() if isinstance(kid, _Directory)]
             self._made = {b"": self._root}
         else:
@@ -195,7 +198,7 @@ class Change:
             kid = here.kids.get(hidden)
             covered = [kid] if isinstance(kid, _Directory) else []
         for directory in covered:  # grows: what lies below a hidden directory is hidden as well
-            directory.lower = None
+            directory.lower, directory.opaque = None, False
             covered.extend([kid for kid in directory.kids.values() if isinstance(kid, _Directory)])
         return True
 

@@ -41,10 +41,10 @@ def match_sources(source: Tree, patterns: Sequence[bytes], where: str = "the bui
     for pattern in patterns:
         plain, wild = _split(pattern)
         if wild:
-            base, top = source.resolve(plain)
+            top = source.lookup(plain)
             if top is None:
                 raise _missing(source, plain, where)
-            paths = [join(base, below) for below in _matches(top, wild)]
+            paths = [join(top.entry.path, below) for below in _matches(top, wild)]
         else:
             paths = [plain]
         for path in paths:

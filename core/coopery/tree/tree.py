@@ -74,6 +74,7 @@ def normalise(entries: Iterable[Entry], lower: Tree) -> list[Entry]:
       that the layer doesn't contain does its target not precede it: it is the real path of a file of `lower`, which
       the layer leaves as it is;
     - whiteouts come directly after the directory they are in and before everything else there, an opaque one alone.
+      Those that hide nothing are gone: overlayfs lists their names in directories that it has nothing to merge with.
       No name has both a whiteout and an entry: a file simply replaces, a directory holds an opaque whiteout;
     - `trusted.overlay.*` and `user.overlay.*` attributes and AUFS's own files are gone;
     - siblings are in the order of their names' bytes.
