@@ -169,7 +169,7 @@ def test_secrets_are_seen_by_one_step_and_left_nowhere(build, coopery, tmp_path)
         "FROM base\n"
         "RUN --mount=type=secret,id=token wc -c < /run/secrets/token > /length && cat /run/secrets/token\n"
         "RUN --mount=type=secret,id=word,env=WORD echo ${#WORD} > /word\n"
-        "RUN test ! -e /run/secrets && test -z \"$WORD\"\n",
+        'RUN test ! -e /run/secrets && test -z "$WORD"\n',
         "--secret",
         f"id=token,src={secret}",
         "--secret",
@@ -186,7 +186,7 @@ def test_secrets_are_seen_by_one_step_and_left_nowhere(build, coopery, tmp_path)
 def test_heredocs(build):
     built = build(
         "FROM base\nENV NAME=world\n"
-        "RUN <<EOF\nset -e\necho one > /one\necho \"hello $NAME\" > /two\nEOF\n"
+        'RUN <<EOF\nset -e\necho one > /one\necho "hello $NAME" > /two\nEOF\n'
         "COPY <<EOF <<'RAW' /conf/\nname=$NAME\nEOF\nraw=$NAME\nRAW\n"
         "RUN <<END\n#!/bin/cat\nnot a shell\nEND\n"
     )

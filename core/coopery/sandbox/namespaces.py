@@ -10,7 +10,6 @@ from coopery.ports import Mount, Process
 from coopery.sandbox import launch
 from coopery.sandbox.enter import Entered
 
-
 _SINGLE = (
     "steps run with one user id: programs that change owners or users, such as apt-get and useradd, fail. "
     "Install newuidmap and newgidmap (the package uidmap) and give this user ranges in /etc/subuid and /etc/subgid"
