@@ -20,8 +20,8 @@ as_root() {
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# install_packages NAME…: installs what is missing and leaves daemons stopped. Names that this release lacks are told
-# and skipped. Returns 1 where it can't install.
+# install_packages NAME…: installs what is missing and leaves daemons stopped. Returns 1 where it can't install, and
+# when this release lacks some of the names, after installing the others.
 install_packages() {
   local name missing=() known=() policy=/usr/sbin/policy-rc.d status=0
   if ! command -v apt-get >/dev/null; then
@@ -39,13 +39,14 @@ install_packages() {
   fi
   as_root apt-get update -qq || return 1
   for name in "${missing[@]}"; do
-    if apt-cache show "$name" 2>/dev/null | grep -q '^Package:'; then
+    if [ -n "$(apt-cache show --no-all-versions "$name" 2>/dev/null)" ]; then
       known+=("$name")
     else
       say "this release has no package $name"
+      status=1
     fi
   done
-  [ ${#known[@]} = 0 ] && return 0
+  [ ${#known[@]} = 0 ] && return "$status"
   # Debian starts a package's daemon when it is installed; ours are started when needed, on ports of their own.
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null

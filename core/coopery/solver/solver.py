@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 
 from coopery.cache.records import LocalRecords, Outcome
@@ -112,13 +112,13 @@ class Solver:
         ]
         for thread in threads:
             thread.start()
+        # Not Thread.join: interrupted once, it takes a running thread for an ended one (CPython issue 89437).
+        ends = [state.done for state in self._states.values()]
         try:
-            for thread in threads:
-                thread.join()
+            wait(ends)
         except KeyboardInterrupt:
             self._cancel.set()
-            for thread in threads:
-                thread.join()
+            wait(ends)
             raise Interrupted("the build was interrupted", hint="steps that finished stay cached") from None
         failures = [error for state in self._states.values() if (error := state.done.exception())]
         first = next((error for error in failures if not isinstance(error, Interrupted)), None)
