@@ -25,14 +25,14 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import plainoci  # noqa: E402
-import plainregistry  # noqa: E402
 import report  # noqa: E402
 from cases import BASES, CASES, Case  # noqa: E402
 from measure import Account, Failed, measure  # noqa: E402
 from peers import PEERS, CacheMode, Job, Peer  # noqa: E402
 from report import Sample  # noqa: E402
 
+import plainoci  # noqa: E402
+import plainregistry  # noqa: E402
 from support.registries import find_registry, running_registry  # noqa: E402
 
 

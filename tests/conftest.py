@@ -15,7 +15,6 @@ for place in (ROOT / "scripts", ROOT / "tests"):  # plainoci, plainregistry and 
 
 import plainregistry  # noqa: E402
 from plainregistry import Registry  # noqa: E402
-
 from support import bases, registries  # noqa: E402
 from support.command import Coopery  # noqa: E402
 

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+
 from plainoci import Node, flatten
 from plainregistry import Pulled, Registry, pull
 from support.command import Coopery

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from plainregistry import pull
 
+from plainregistry import pull
 from support.command import run_coopery
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root with mount rights")

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import pytest
-from plainregistry import Registry
 
 from coopery.errors import IntegrityError, RegistryError
 from coopery.export.registry import Pushed, push
@@ -21,6 +20,7 @@ from coopery.oci.validate import violations
 from coopery.ports import Credential, StepProgress
 from coopery.progress import Board, make_progress
 from coopery.registry import RegistryClient
+from plainregistry import Registry
 from support.registries import find_registry, running_registry
 from support.samples import Sample, file, sample, small
 

@@ -33,7 +33,7 @@ def run_in(mode: str, body: Callable[[Path], None]) -> None:
     Besides the modes of coopery.snapshot.scratch there is "user": no namespace and no privileges. What the child
     raises fails the test with its traceback.
     """
-    top = Path(tempfile.mkdtemp(prefix="coopery-snapshot-", dir="/tmp"))
+    top = Path(tempfile.mkdtemp(prefix="coopery-snapshot-"))
     owner = {"single": USER, "user": USER, "sub": RANGE}.get(mode, 0)
     os.chown(top, owner, owner)
     out, back = os.pipe()

@@ -9,9 +9,10 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pytest
+
 import plainoci
 import plainregistry
-import pytest
 from plainoci import directory, file, hardlink, symlink
 from plainregistry import Registry
 

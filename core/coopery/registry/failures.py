@@ -1,4 +1,4 @@
-"""What went wrong with a connection, from requests' and urllib3's many exceptions to one sentence."""
+"""What went wrong with a connection, from urllib3's many exceptions to one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import socket
 import ssl
 from typing import Any, TypeVar
 
-import requests
 import urllib3
 
 from coopery.errors import NetworkError, RegistryError
@@ -21,7 +20,7 @@ def translated(error: Exception, host: str) -> tuple[Exception, bool]:
     """
     if isinstance(error, NetworkError):  # translated already, while the answer was read
         return error, True
-    ours = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError, ssl.SSLError)
+    ours = (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError, ssl.SSLError)
     if not isinstance(error, ours):
         return error, False
     chain = _chain(error)
@@ -35,10 +34,10 @@ def translated(error: Exception, host: str) -> tuple[Exception, bool]:
     if unknown := _first(chain, socket.gaierror):
         hint = "check the registry's name, and this machine's DNS"
         return NetworkError(f"{host} can't be found: {unknown.strerror}", hint=hint), unknown.errno == socket.EAI_AGAIN
-    if _first(chain, requests.exceptions.ProxyError) or _first(chain, requests.exceptions.InvalidProxyURL):
+    if _first(chain, urllib3.exceptions.ProxyError) or _first(chain, urllib3.exceptions.ProxySchemeUnknown):
         hint = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
         return NetworkError(f"the proxy on the way to {host} failed", hint=hint), True
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
+    if isinstance(error, (urllib3.exceptions.LocationValueError, urllib3.exceptions.InvalidHeader)):
         return RegistryError(f"{host} is not an address that can be asked"), False
     if _first(chain, ConnectionRefusedError):
         return NetworkError(f"{host} refused the connection", hint="is the registry running, and the port right?"), True

@@ -1,7 +1,7 @@
-"""HTTP over requests: connections kept alive, time-outs, retries, and failures as NetworkError.
+"""HTTP over urllib3: connections kept alive, time-outs, retries, and failures as NetworkError.
 
-Only this module and `failures` know requests and urllib3, which are imported when the first request is sent: a build
-that is served from its local cache never pays for them.
+Only this module and `failures` know urllib3. It is what requests is made of, and it is used bare for what requests
+would add: a session's .netrc and cookies, redirects of its own, and a third of a cached build's start-up time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coopery.oci.manifest import MAX_MANIFEST_SIZE
 from coopery.registry.proxies import proxy_for
 
 if TYPE_CHECKING:
-    from requests.adapters import HTTPAdapter
+    from urllib3 import PoolManager
 
 #: How much is read from a connection at once. At 8 KiB, pulling takes twice the CPU time.
 READ_SIZE = 1 << 20
@@ -116,13 +116,13 @@ class Transport:
         self._wall_clock = wall_clock
         self._environ = environ
         self._lock = threading.Lock()
-        self._adapter: HTTPAdapter | None = None
+        self._pools: dict[str, PoolManager] = {}  # by proxy; the empty string is for direct connections
         self._slots: dict[tuple[str, bool], threading.Semaphore] = {}
 
     def close(self) -> None:
         """Close the connections that lie idle."""
-        if self._adapter:
-            self._adapter.close()
+        for pool in self._pools.values():
+            pool.clear()
 
     def wait(self, attempt: int, retry_after: str = "") -> bool:
         """Pause before retry number `attempt` (from 1): the server's wish, else twice as long each time, with jitter.
@@ -175,70 +175,80 @@ class Transport:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: BodySource | None, stream: bool
     ) -> Answer:
-        import requests
+        import urllib3
 
-        adapter = self._adapter or self._open_adapter()
         data = body() if body else None
-        prepared = requests.Request(
-            method, url, headers={"User-Agent": _USER_AGENT, **headers}, data=data or None
-        ).prepare()
-        if data is not None and not len(data):
-            prepared.headers["Content-Length"] = "0"
+        sent = {"User-Agent": _USER_AGENT, **headers}
+        if data is not None:
+            sent["Content-Length"] = str(len(data))
         proxy = proxy_for(url, self._environ)
-        proxies = {urlsplit(url).scheme: proxy} if proxy else {}
         slot = self._slot(urlsplit(url).netloc.lower(), stream)
         slot.acquire()
         kept = False
         try:
-            response = adapter.send(
-                prepared,
-                stream=True,
-                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                proxies=proxies,
-                verify=self._authorities() or True,
+            response = (self._pools.get(proxy) or self._open_pool(proxy)).urlopen(
+                method,
+                url,
+                body=data or None,
+                headers=sent,
+                redirect=False,
+                retries=False,
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+                preload_content=False,
+                decode_content=False,
             )
-            raw = response.raw
             found = {name.lower(): value for name, value in response.headers.items()}
-            challenges = raw.headers.getlist("www-authenticate") if response.status_code == 401 else []
-            reader = Stream(raw, urlsplit(url).netloc, slot.release)
+            challenges = response.headers.getlist("www-authenticate") if response.status == 401 else []
+            reader = Stream(response, urlsplit(url).netloc, slot.release)
             kept = True
         finally:
             if not kept:
                 slot.release()
-        if stream and response.status_code in (200, 206):
-            return Answer(response.status_code, url, found, stream=reader)
+        if stream and response.status in (200, 206):
+            return Answer(response.status, url, found, stream=reader)
         try:
             content = _all(reader)
         finally:
             reader.close()
-        return Answer(response.status_code, url, found, challenges, content)
+        return Answer(response.status, url, found, challenges, content)
 
-    def _open_adapter(self) -> HTTPAdapter:
-        # Sessions are left out: they would read .netrc over our Authorization header, keep cookies, and read a
-        # redirect's whole body into memory.
-        from requests.adapters import HTTPAdapter
+    def _open_pool(self, proxy: str) -> PoolManager:
+        import urllib3
 
-        class Adapter(HTTPAdapter):
-            def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
-                super().init_poolmanager(*args, **keywords, blocksize=SEND_SIZE)
-
+        options: dict[str, Any] = {"maxsize": 2 * self._connections, "blocksize": SEND_SIZE, **self._authorities()}
         with self._lock:
-            if self._adapter is None:
-                self._adapter = Adapter(pool_maxsize=2 * self._connections)
-        return self._adapter
+            if proxy not in self._pools:
+                self._pools[proxy] = (
+                    urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
+                    if proxy
+                    else urllib3.PoolManager(**options)
+                )
+            return self._pools[proxy]
 
     def _slot(self, host: str, stream: bool) -> threading.Semaphore:
         with self._lock:
             return self._slots.setdefault((host, stream), threading.BoundedSemaphore(self._connections))
 
-    def _authorities(self) -> str:
-        """A file or directory of certificate authorities that the environment names; empty for the usual ones."""
+    def _authorities(self) -> dict[str, str]:
+        """Where certificate authorities are: what the environment names, else what this machine trusts."""
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             if path := self._environ.get(name):
                 if not os.path.exists(path):
                     raise EnvironmentUnsuitable(f"{name} names {path}, which isn't there")
-                return path
-        return ""
+                return {"ca_cert_dir" if os.path.isdir(path) else "ca_certs": path}
+        return {}
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    """What a proxy with a user in its URL is told of them."""
+    from urllib.parse import unquote
+
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return {}
+    from urllib3.util import make_headers
+
+    return make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
 
 
 def _all(reader: Stream) -> bytes:
