@@ -13,6 +13,9 @@ from coopery.ports import Ulimit
 OutputType = Literal["image", "registry", "oci", "docker", "tar", "local"]
 Compression = Literal["gzip", "zstd", "uncompressed"]
 
+#: Bytes of /dev/shm in a step, Docker's default.
+DEFAULT_SHM_SIZE = 64 << 20
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -59,7 +62,7 @@ class BuildRequest:
     pull: bool = False
     add_hosts: tuple[tuple[str, str], ...] = ()
     network: Literal["default", "host", "none"] = "default"
-    shm_size: int = 64 << 20  # bytes
+    shm_size: int = DEFAULT_SHM_SIZE  # bytes
     ulimits: tuple[Ulimit, ...] = ()
     isolation: str = "auto"
     scratch: str = "auto"  # auto, memory, disk or a directory

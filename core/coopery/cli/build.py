@@ -19,10 +19,9 @@ from coopery.cli.values import (
 )
 from coopery.engines.outputs import with_push
 from coopery.errors import CooperyError, UsageError
-from coopery.export.output_spec import parse_output
 from coopery.oci.platform import Platform, host
 from coopery.progress import Board, failure_log, make_progress
-from coopery.request import BuildRequest, Output
+from coopery.request import DEFAULT_SHM_SIZE, BuildRequest, Output
 from coopery.sandbox.enter import ISOLATIONS, enter
 
 
@@ -48,7 +47,7 @@ from coopery.sandbox.enter import ISOLATIONS, enter
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's ID only.")
 @click.option("--scratch", default="auto", metavar="WHERE", help="Where steps work: auto, memory, disk or a path.")
 @click.option("--secret", multiple=True, metavar="SPEC", help="id=NAME[,src=FILE|,env=VARIABLE]")
-@click.option("--shm-size", default="64m", metavar="SIZE", help="Size of /dev/shm in steps [64m].")
+@click.option("--shm-size", default="", metavar="SIZE", help="Size of /dev/shm in steps [64m].")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="A name for the image: [registry/]name[:tag].")
 @click.option("--target", default="", metavar="STAGE", help="The stage to build [the last].")
 @click.option("--ulimit", multiple=True, metavar="NAME=SOFT[:HARD]", help="A resource limit for the steps.")
@@ -86,7 +85,11 @@ def command(
     """
     if network not in ("default", "host", "none"):
         raise UsageError(f"--network {network}: there are default, host and none")
-    outputs = tuple(parse_output(text) for text in output)
+    outputs: tuple[Output, ...] = ()
+    if output:
+        from coopery.export.output_spec import parse_output
+
+        outputs = tuple(parse_output(text) for text in output)
     if load:
         outputs += (Output(type="docker", oci_media_types=False),)
     request = BuildRequest(
@@ -105,7 +108,7 @@ def command(
         pull=pull,
         add_hosts=parse_hosts(add_host),
         network=network,  # type: ignore[arg-type]
-        shm_size=parse_size_option(shm_size, "--shm-size"),
+        shm_size=parse_size_option(shm_size, "--shm-size") if shm_size else DEFAULT_SHM_SIZE,
         ulimits=parse_ulimits(ulimit),
         isolation=isolation,
         scratch=scratch,

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from coopery.errors import UsageError
-from coopery.mounts.spec import BadMount, parse_size, split_options
 from coopery.ports import Ulimit
 from coopery.request import Secret
 
@@ -87,6 +86,8 @@ def parse_secrets(texts: Sequence[str]) -> tuple[Secret, ...]:
 
 
 def _secret(text: str) -> Secret:
+    from coopery.mounts.spec import BadMount, split_options
+
     try:
         values = split_options(text)
     except BadMount as error:
@@ -129,6 +130,8 @@ def parse_ulimits(texts: Sequence[str]) -> tuple[Ulimit, ...]:
 
 def parse_size_option(text: str, option: str) -> int:
     """Bytes, spelled as Docker does: `64m`, `1g`."""
+    from coopery.mounts.spec import BadMount, parse_size
+
     try:
         return parse_size(text)
     except BadMount as error:

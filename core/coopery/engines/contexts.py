@@ -6,11 +6,9 @@ import contextlib
 import hashlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coopery.cache.store import Store
-from coopery.context.download import Download, download
-from coopery.context.files import DownloadedFile, FileSource
 from coopery.context.local import LocalContext
 from coopery.dockerfile.ignore import IgnoreRules
 from coopery.errors import ContextError, DockerfileError, UsageError
@@ -18,9 +16,12 @@ from coopery.oci.digest import Digest
 from coopery.plan.keys import inline_key
 from coopery.plan.ops import CopyOp
 from coopery.request import BuildRequest
-from coopery.solver.copying import copy_patterns
 from coopery.solver.layers import Once
 from coopery.tree.sources import content_key, match_sources
+
+if TYPE_CHECKING:
+    from coopery.context.download import Download
+    from coopery.context.files import FileSource
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 #: Nobody writes Dockerfiles of this size by hand; a device or a mistaken path may be endless.
@@ -136,14 +137,18 @@ class Contexts:
             found = self._download(op.source.name)
             return inline_key([(found.name, f"{found.digest} {found.mtime_ns}".encode())])
         context = self._context(op.source.name)
-        return Digest("sha256", content_key(match_sources(context.tree, copy_patterns(op)), context.digest).hex())
+        return Digest("sha256", content_key(match_sources(context.tree, op.sought), context.digest).hex())
 
     def source(self, op: CopyOp) -> FileSource:
         """Where a COPY or ADD takes its files from."""
         if op.source.kind == "url":
+            from coopery.context.files import DownloadedFile
+
             found = self._download(op.source.name)
             return DownloadedFile(found.path, found.name.encode("utf-8", "surrogateescape"), found.mtime_ns)
         return self._context(op.source.name)
 
     def _download(self, url: str) -> Download:
+        from coopery.context.download import download
+
         return self._downloads.get(url, lambda: download(url, self._store.temporary()))

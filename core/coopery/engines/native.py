@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from coopery.archive.compress import Codec
 from coopery.cache.records import LocalRecords
@@ -19,7 +19,6 @@ from coopery.engines.images import Images
 from coopery.engines.outputs import Delivered, Delivery, check_outputs, names_of
 from coopery.engines.uploader import Uploader
 from coopery.errors import CooperyError, Location, UsageError
-from coopery.export.metadata import metadata, write_image_id, write_metadata
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image
@@ -33,11 +32,13 @@ from coopery.ports import Progress, Registry, Sandbox, Snapshotter
 from coopery.request import BuildRequest
 from coopery.solver.assemble import assemble
 from coopery.solver.layers import Layers, Once
-from coopery.solver.runtime import StepEnvironment, secrets_directory
+from coopery.solver.settings import RunSettings
 from coopery.solver.solver import Means, Solver
-from coopery.solver.stage_run import RunSettings
 from coopery.solver.times import timestamp
 from coopery.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from coopery.solver.runtime import StepEnvironment
 
 
 class Workshop(Protocol):
@@ -249,6 +250,8 @@ class _Build:
         return time.time_ns() if self._epoch_ns is None else self._epoch_ns
 
     def _step_environment(self) -> StepEnvironment:
+        from coopery.solver.runtime import StepEnvironment, secrets_directory
+
         def make() -> StepEnvironment:
             memory = self._stack.enter_context(secrets_directory(self._engine.store.tmp))
             return StepEnvironment(
@@ -276,6 +279,8 @@ class _Build:
         names = names_of([name for output in request.outputs for name in output.names] or request.tags)
         config_digest = self._engine.store.put_blob(config)
         self._engine.store.put_blob(data)
+        from coopery.export.metadata import metadata, write_image_id, write_metadata
+
         if request.iid_file:
             write_image_id(request.iid_file, config_digest)
         if request.metadata_file:

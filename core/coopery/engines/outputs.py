@@ -10,10 +10,6 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from coopery.errors import EnvironmentUnsuitable, ExportError, UsageError
-from coopery.export.docker_archive import write_docker_archive
-from coopery.export.filesystem import write_directory, write_tar
-from coopery.export.oci_layout import write_oci_archive, write_oci_directory
-from coopery.export.registry import push
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image
@@ -131,6 +127,8 @@ class Delivery:
     def _push_missing(
         self, names: Sequence[Reference], annotations: Mapping[str, str], docker: bool, step: StepProgress
     ) -> dict[Reference, Descriptor]:
+        from coopery.export.registry import push
+
         pushed = push(
             self._registry,
             self._image,
@@ -144,6 +142,10 @@ class Delivery:
         return {item.reference: item.descriptor for item in pushed}
 
     def _write(self, output: Output, names: Sequence[Reference]) -> Descriptor | None:
+        from coopery.export.docker_archive import write_docker_archive
+        from coopery.export.filesystem import write_directory, write_tar
+        from coopery.export.oci_layout import write_oci_archive, write_oci_directory
+
         annotations, docker = self._annotations(output), not output.oci_media_types
         if output.type == "oci":
             write = write_oci_archive if output.tar else write_oci_directory
@@ -165,6 +167,8 @@ class Delivery:
     def _load(self, names: Sequence[Reference]) -> Descriptor:
         """Hand the image to the docker command, as buildx's --load does."""
         import subprocess
+
+        from coopery.export.docker_archive import write_docker_archive
 
         path = self._layers.temporary()
         descriptor = write_docker_archive(path, self._image, names, self.tar)

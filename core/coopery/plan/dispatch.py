@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from coopery.dockerfile import parse_instruction
 from coopery.dockerfile.heredocs import sole_heredoc
@@ -34,8 +34,6 @@ from coopery.dockerfile.instructions import (
     Workdir,
 )
 from coopery.errors import Location
-from coopery.mounts import parse_mount
-from coopery.mounts.spec import BadMount, MountSpec
 from coopery.oci.config import HealthCheck, ImageConfig
 from coopery.oci.digest import Digest
 from coopery.plan import keys
@@ -46,6 +44,9 @@ from coopery.plan.outline import SCRATCH, Outline, copied_from, find_stage
 from coopery.plan.plan import BaseImage, PlannedStage, PlannedStep
 from coopery.plan.scope import Scope
 from coopery.plan.words import Words
+
+if TYPE_CHECKING:
+    from coopery.mounts.spec import MountSpec
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 #: Where a here-document with a `#!` line is seen by the step that executes it.
@@ -248,6 +249,9 @@ class Dispatcher:
         self._add(state, op, key, f"{position} {words.shown(run.original)}", run.location, created_by)
 
     def _mount(self, text: str, cwd: str, words: Words) -> MountSpec:
+        from coopery.mounts import parse_mount
+        from coopery.mounts.spec import BadMount
+
         try:
             return parse_mount(text, cwd, words.one)
         except BadMount as error:

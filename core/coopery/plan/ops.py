@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from coopery.errors import Location
-from coopery.mounts.spec import MountSpec
 from coopery.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from coopery.mounts.spec import MountSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ class CopyOp:
     mode: int | None
     unpack: bool  # ADD: archives among the sources are unpacked
     inline: tuple[InlineFile, ...] = ()
+
+    @property
+    def sought(self) -> list[bytes]:
+        """What is looked for in the source, as paths of its tree."""
+        if self.source.kind == "url":
+            return [b"*"]
+        names = [file.name for file in self.inline] or self.patterns
+        return [name.encode("utf-8", "surrogateescape") for name in names]
 
 
 @dataclass(frozen=True, slots=True)

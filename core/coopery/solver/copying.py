@@ -22,15 +22,6 @@ from coopery.tree.tree import Tree, normalise
 Pair = tuple[Entry, Opener | None]
 
 
-def copy_patterns(op: CopyOp) -> list[bytes]:
-    """What a COPY or ADD looks for in its source."""
-    if op.inline:
-        return [file.name.encode("utf-8", "surrogateescape") for file in op.inline]
-    if op.source.kind == "url":
-        return [b"*"]
-    return [pattern.encode("utf-8", "surrogateescape") for pattern in op.patterns]
-
-
 def copy_change(
     op: CopyOp, source: FileSource, destination: Tree, read: ReadFile, store: Store, created_ns: int
 ) -> Change:
@@ -40,7 +31,7 @@ def copy_change(
     """
     owner = file_owner(op.owner, read) if op.owner else None
     where = {"stage": "the stage", "image": f"the image {op.source.name}"}.get(op.source.kind, "the build context")
-    sources = match_sources(source.tree, copy_patterns(op), where)
+    sources = match_sources(source.tree, op.sought, where)
     target = op.destination.encode("utf-8", "surrogateescape")
     plain: list[Source] = []
     unpacked: list[Pair] = []

@@ -8,10 +8,7 @@ from concurrent.futures import Executor, Future
 from typing import BinaryIO, Generic, TypeVar
 
 from coopery.archive.compress import Codec, compress_file
-from coopery.archive.decompress import decompress
 from coopery.archive.hashing import HashingWriter
-from coopery.archive.tar_reader import TarScanner, scan_file
-from coopery.archive.tar_writer import write_layer
 from coopery.cache.records import LocalRecords
 from coopery.cache.store import Store
 from coopery.errors import IntegrityError, StorageError
@@ -20,6 +17,7 @@ from coopery.oci.digest import Digest
 from coopery.oci.image import Layer, chain_ids
 from coopery.oci.reference import Reference
 from coopery.ports import Change, Registry, StepProgress, StoredLayer
+from coopery.tree.entry import Entry
 from coopery.tree.tree import Tree
 
 _READ = 1 << 20
@@ -73,12 +71,15 @@ class Layers:
         """The uncompressed layer in the store; downloaded from `source`'s repository if need be."""
 
         def work() -> StoredLayer:
-            found = self._store.layer(layer.diff_id, scan_file)
+            found = self._store.layer(layer.diff_id, _scan_file)
             return found or self._unpack(layer, source, progress)
 
         return self._stored.get(layer.diff_id, work)
 
     def _unpack(self, layer: Layer, source: Reference, progress: StepProgress | None) -> StoredLayer:
+        from coopery.archive.decompress import decompress
+        from coopery.archive.tar_reader import TarScanner
+
         descriptor = layer.descriptor
         with self._store.stage() as tar:
             writer, scanner = HashingWriter(tar.write), TarScanner()
@@ -138,6 +139,8 @@ class Layers:
     def archive(self, change: Change) -> StoredLayer:
         """The layer that a step's change makes, in the store. A step that changed nothing has an empty layer, as
         Docker gives it."""
+        from coopery.archive.tar_writer import write_layer
+
         with self._store.stage() as tar:
             writer = HashingWriter(tar.write)
             entries = write_layer(change, writer.write)
@@ -148,7 +151,7 @@ class Layers:
         """A layer that a record promised; StorageError if it has gone meanwhile."""
 
         def work() -> StoredLayer:
-            found = self._store.layer(diff_id, scan_file)
+            found = self._store.layer(diff_id, _scan_file)
             if found is None:
                 raise StorageError(f"layer {diff_id} has left the cache during the build", hint="run the build again")
             return found
@@ -183,6 +186,12 @@ class Layers:
             return self.tree(layers[:-1]).apply(layers[-1].entries, layers[-1].diff_id)
 
         return self._trees.get(chain[-1], work)
+
+
+def _scan_file(tar: str) -> tuple[Entry, ...]:
+    from coopery.archive.tar_reader import scan_file
+
+    return scan_file(tar)
 
 
 def _megabytes(size: int) -> str:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from coopery.cache.records import LocalRecords, Outcome
 from coopery.cache.store import Store
-from coopery.context.files import FileSource, InlineFiles, LayerFiles
 from coopery.errors import Interrupted
 from coopery.oci.digest import Digest
 from coopery.plan.ops import CopyOp
@@ -18,9 +18,12 @@ from coopery.plan.plan import BaseImage, Plan, PlannedStage
 from coopery.ports import Progress, Sandbox, Snapshotter, StepProgress, StoredLayer
 from coopery.solver.hits import StageWork, find_work
 from coopery.solver.layers import Layers, Once
-from coopery.solver.runtime import StepEnvironment
-from coopery.solver.stage_layers import StageLayers
-from coopery.solver.stage_run import RunSettings, StageRun
+from coopery.solver.settings import RunSettings
+
+# What carries steps out is imported when there is one to carry out: a cached build has none.
+if TYPE_CHECKING:
+    from coopery.context.files import FileSource
+    from coopery.solver.runtime import StepEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,9 @@ class Solver:
                 self._steps[vertex.key] = self._progress.step(vertex.title)
 
     def _stage(self, state: _StageState) -> None:
+        from coopery.solver.stage_layers import StageLayers
+        from coopery.solver.stage_run import StageRun
+
         try:
             layers = StageLayers(
                 self.layers,
@@ -188,6 +194,8 @@ class Solver:
 
     def files(self, op: CopyOp) -> FileSource:
         """Where a COPY takes its files from; waits for the stage that makes them."""
+        from coopery.context.files import InlineFiles, LayerFiles
+
         source = op.source
         if source.kind == "inline":
             return InlineFiles({file.name.encode("utf-8", "surrogateescape"): file.content for file in op.inline})

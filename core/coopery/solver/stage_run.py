@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from coopery.cache.records import LocalRecords, Outcome
@@ -13,10 +12,11 @@ from coopery.context.files import FileSource
 from coopery.errors import CooperyError, Interrupted, StepFailed
 from coopery.plan.ops import CopyOp, RunOp, Vertex
 from coopery.plan.plan import PlannedStage
-from coopery.ports import Sandbox, Snapshotter, StepProgress, StoredLayer, Ulimit, Workspace
+from coopery.ports import Sandbox, Snapshotter, StepProgress, StoredLayer, Workspace
 from coopery.solver.copying import copy_change, directory_change
 from coopery.solver.layers import Layers
 from coopery.solver.runtime import StepEnvironment, prepared_mounts, process_for
+from coopery.solver.settings import RunSettings
 from coopery.solver.stage_layers import StageLayers
 from coopery.solver.times import timestamp
 from coopery.solver.users import ReadFile
@@ -59,15 +59,6 @@ class Host(Protocol):
 
     def now_ns(self) -> int:
         """The time that what is made now is given, in nanoseconds since 1970."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What the request says of every RUN."""
-
-    add_hosts: tuple[tuple[str, str], ...]
-    shm_size: int
-    ulimits: tuple[Ulimit, ...]
 
 
 class StageRun:
