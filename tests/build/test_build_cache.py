@@ -68,7 +68,8 @@ def test_concurrent_builds_share_one_cache_and_run_each_step_once(tmp_path, regi
         marks.mkdir(exist_ok=True)
         (context / "file").write_text(str(number))
         (context / "Dockerfile").write_text(
-            f"FROM {base_image}\nRUN head -c 300000 /dev/urandom > /random\nCOPY file /\nRUN cat /file /random > /both\n"
+            f"FROM {base_image}\nRUN head -c 300000 /dev/urandom > /random\n"
+            "COPY file /\nRUN cat /file /random > /both\n"
         )
     builds = [
         subprocess.Popen(
@@ -127,7 +128,7 @@ def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path
     (context / "Dockerfile").write_text(f"FROM {base_image}\nRUN echo first > /first\nRUN echo second > /second\n")
     again = run_coopery("build", "--progress=plain", "--push", "-t", reference, context, home=home)
     assert re.search(r"RUN echo first > /first\n#\d+ CACHED", again.stderr)
-    assert not [name for name in os.listdir(home / "cache/coopery/v1/tmp")]
+    assert not os.listdir(home / "cache/coopery/v1/tmp")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -93,7 +93,8 @@ def test_multi_stage_copies_and_unneeded_stages_stay_unbuilt(build):
     built = build(
         "FROM base AS unused\nRUN false\n"
         "FROM base AS make\nRUN mkdir /out && echo made > /out/file && chown -R 7:8 /out && chmod 600 /out/file\n"
-        "FROM scratch\nCOPY --from=make /out /\nCOPY --from=1 /out/file /second\nCOPY --chown=5 --from=make /out/file /c\n"
+        "FROM scratch\nCOPY --from=make /out /\nCOPY --from=1 /out/file /second\n"
+        "COPY --chown=5 --from=make /out/file /c\n"
     )
     assert {name: (node.uid, node.gid, node.mode & 0o777) for name, node in built.tree.items()} == {
         "file": (7, 8, 0o600),
