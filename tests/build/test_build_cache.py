@@ -183,7 +183,7 @@ def test_prune_by_age_and_size_and_the_build_after_it(build, coopery):
 
 
 def _running(command: bytes) -> list[int]:
-    """The processes whose command line is this."""
+    """The processes in whose command line this stands: the shell, and what it has started."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -191,6 +191,6 @@ def _running(command: bytes) -> list[int]:
                 line = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ")
             except OSError:
                 continue
-            if line.strip() == command:
+            if command in line:
                 found.append(int(name))
     return found

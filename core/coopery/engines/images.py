@@ -23,12 +23,13 @@ from coopery.solver.layers import Once
 class Images:
     """Resolves each reference once in a build. Safe to use from any thread."""
 
-    def __init__(self, store: Store, registry: Registry, platform: Platform, progress: Progress) -> None:
-        """Images are those for `platform`."""
+    def __init__(self, store: Store, registry: Registry, platform: Platform, progress: Progress, *, pull: bool) -> None:
+        """Images are those for `platform`. With `pull` a registry that doesn't answer is an error in any case."""
         self._store = store
         self._registry = registry
         self._platform = platform
         self._progress = progress
+        self._pull = pull
         self._once: Once[str, BaseImage] = Once()
 
     def get(self, name: str) -> BaseImage:
@@ -61,7 +62,7 @@ class Images:
                 return known
             fetched = fetch_image(self._registry, reference, self._platform)
         except NetworkError as error:
-            if known is None:
+            if known is None or self._pull:
                 raise
             self._progress.warn(f"{error.message}; going on with {known.reference} from the cache")
             return known

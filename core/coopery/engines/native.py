@@ -143,7 +143,7 @@ class _Build:
         self._records = LocalRecords(engine.store)
         codec = _codec(request)
         self._layers = Layers(engine.store, self._records, engine.registry, codec, pools.compress)
-        self._images = Images(engine.store, engine.registry, request.platform, progress)
+        self._images = Images(engine.store, engine.registry, request.platform, progress, pull=request.pull)
         self._environment: Once[str, StepEnvironment] = Once()
         epoch = request.build_args.get("SOURCE_DATE_EPOCH", "")
         if epoch and not epoch.isdecimal():

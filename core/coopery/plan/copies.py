@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
-
 from coopery.dockerfile.instructions import Add, Copy
 from coopery.plan.ops import CopyOp, InlineFile, SourceRef
 from coopery.plan.words import Words
@@ -12,11 +10,10 @@ from coopery.plan.words import Words
 _GIT_PREFIXES = ("git@", "git://", "ssh://")
 
 
-def copy_operation(copy: Copy | Add, words: Words, cwd: str, stage: int | None, contexts: Mapping[str, str]) -> CopyOp:
+def copy_operation(copy: Copy | Add, words: Words, cwd: str, source: SourceRef | None) -> CopyOp:
     """The operation of a COPY or ADD in a stage whose working directory is `cwd`.
 
-    `stage` is the index of the stage that `--from` names, None if it names none. DockerfileError for flags that
-    this builder can't honour.
+    `source` is what `--from` names, None without one. DockerfileError for flags that this builder can't honour.
     """
     _refuse_flags(copy, words)
     inline = tuple(
@@ -41,7 +38,7 @@ def copy_operation(copy: Copy | Add, words: Words, cwd: str, stage: int | None, 
     if not destination:
         raise words.error(f"{copy.keyword} has an empty destination once its variables are expanded")
     return CopyOp(
-        source=_source(copy, remote, bool(inline), stage, contexts),
+        source=_source(remote, bool(inline), source),
         patterns=tuple(texts),
         destination=_absolute(destination, cwd),
         owner=words.one(copy.chown),
@@ -51,24 +48,12 @@ def copy_operation(copy: Copy | Add, words: Words, cwd: str, stage: int | None, 
     )
 
 
-def _source(
-    copy: Copy | Add, remote: list[str], inline: bool, stage: int | None, contexts: Mapping[str, str]
-) -> SourceRef:
+def _source(remote: list[str], inline: bool, source: SourceRef | None) -> SourceRef:
     if inline:
         return SourceRef("inline")
     if remote:
         return SourceRef("url", remote[0])
-    name = copy.source_from if isinstance(copy, Copy) else ""
-    if not name:
-        return SourceRef("context")
-    if name in contexts:
-        value = contexts[name]
-        if value.startswith("docker-image://"):
-            return SourceRef("image", value.removeprefix("docker-image://"))
-        return SourceRef("context", name)
-    if stage is not None:
-        return SourceRef("stage", stage=stage)
-    return SourceRef("image", name)
+    return source or SourceRef("context")
 
 
 def _refuse_flags(copy: Copy | Add, words: Words) -> None:

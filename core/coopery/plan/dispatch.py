@@ -40,7 +40,7 @@ from coopery.plan import keys
 from coopery.plan.copies import copy_operation
 from coopery.plan.exposed import exposed_ports
 from coopery.plan.ops import CopyOp, InlineFile, MakeDirectoryOp, Op, RunOp, Vertex
-from coopery.plan.outline import SCRATCH, Outline, copied_from, find_stage
+from coopery.plan.outline import Outline, copy_source
 from coopery.plan.plan import BaseImage, PlannedStage, PlannedStep
 from coopery.plan.scope import Scope
 from coopery.plan.words import Words
@@ -137,7 +137,8 @@ class Dispatcher:
     def _arg(self, state: StageState, arg: Arg, words: Words, _: str) -> None:
         shown = []
         for name, default in arg.args:
-            value = None if default is None else words.one(default)
+            # A default that isn't needed isn't expanded: it may demand variables by `${v:?}`.
+            value = None if default is None or state.scope.is_given(name) else words.one(default)
             state.scope.declare(name, value)
             given = state.scope.args[name]
             shown.append(name if given is None else f"{name}={given}")
@@ -148,7 +149,7 @@ class Dispatcher:
         new = {words.one(name): words.one(value) for name, value in env.pairs}
         if "" in new:
             raise words.error("ENV needs a name before `=`")
-        state.scope.env.update(new)
+        state.scope.set_env(new)
         state.configure("ENV " + " ".join(f"{name}={value}" for name, value in new.items()))
 
     def _label(self, state: StageState, label: Label, words: Words, _: str) -> None:
@@ -231,7 +232,7 @@ class Dispatcher:
         cwd = state.config.working_dir or "/"
         mounts = tuple(self._mount(text, cwd, words) for text in run.mounts)
         argv, script = _run_command(run, state.config.shell or DEFAULT_SHELL)
-        args = state.scope.set_args
+        args = state.scope.shown_args
         env = state.scope.run_env()
         op = RunOp(
             argv=argv,
@@ -272,15 +273,12 @@ class Dispatcher:
         self._add(state, op, key, f"{position} {words.shown(workdir.original)}", workdir.location, created_by)
 
     def _copy(self, state: StageState, copy: Copy | Add, words: Words, position: str) -> None:
-        source_from = copied_from(copy)
-        stage = None
-        if source_from and source_from not in self._contexts:
-            if source_from.lower() == SCRATCH:
-                raise words.error("COPY --from=scratch: there is nothing to copy", "name a stage or an image")
-            stage = find_stage(self._outline.dockerfile, source_from, self._stage.index)
-        op = copy_operation(copy, words, state.config.working_dir or "/", stage, self._contexts)
+        source = copy_source(self._outline.dockerfile, copy, self._stage.index, self._contexts)
+        op = copy_operation(copy, words, state.config.working_dir or "/", source)
         content = self._content_key(op, copy.location)
-        shown = [*(file.name for file in op.inline), *op.patterns, op.destination]
+        flags = [f"--chown={op.owner}"] if op.owner else []
+        flags += [f"--chmod={words.one(copy.chmod)}"] if copy.chmod else []
+        shown = [*flags, *(f"<<{file.name}" for file in op.inline), *op.patterns, words.one(copy.destination)]
         self._add(
             state,
             op,

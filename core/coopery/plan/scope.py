@@ -49,14 +49,30 @@ def platform_args(target: Platform, stage_name: str) -> Mapping[str, str]:
 
 
 class Scope:
-    """The variables at one point of a stage. ENV always wins over ARG."""
+    """The variables at one point of a stage. Of an ENV and an ARG of one name the later line wins, and what a base
+    brings along counts as earlier (BuildKit, dispatchEnv and dispatchArg: both set the same variable)."""
 
-    def __init__(self, env: Mapping[str, str], build_args: Mapping[str, str], globals_: Mapping[str, str]) -> None:
-        """`globals_` are what ARGs without a default take up: global ARGs and the predefined ones."""
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        build_args: Mapping[str, str],
+        globals_: Mapping[str, str],
+        inherited: Scope | None = None,
+    ) -> None:
+        """`globals_` are what ARGs without a default take up: global ARGs and the predefined ones.
+
+        `inherited` is the scope at the end of the stage that this one is made FROM: its ARGs live on, below `env`.
+        """
         self.env = dict(env)
-        self.args: dict[str, str | None] = {}
+        self.args: dict[str, str | None] = dict(inherited.args) if inherited else {}
+        self._values = {**inherited._values, **env} if inherited else dict(env)
         self._build_args = build_args
         self._globals = globals_
+
+    def set_env(self, new: Mapping[str, str]) -> None:
+        """An ENV line."""
+        self.env.update(new)
+        self._values.update(new)
 
     def declare(self, name: str, default: str | None) -> None:
         """An ARG line: a build arg beats the default, the default beats the global value."""
@@ -66,25 +82,37 @@ class Scope:
             self.args[name] = default
         else:
             self.args[name] = self._globals.get(name, self.args.get(name))
+        value = self.args[name]
+        if value is not None:
+            self._values[name] = value
+
+    def is_given(self, name: str) -> bool:
+        """Whether there is a build arg of this name: then an ARG's default doesn't matter."""
+        return name in self._build_args
 
     def get(self, name: str) -> str | None:
         """The value of a variable, None if it isn't set."""
-        return self.env[name] if name in self.env else self.args.get(name)
+        return self._values.get(name)
 
     @property
-    def set_args(self) -> tuple[tuple[str, str], ...]:
-        """The declared ARGs that have a value, sorted by name."""
-        return tuple(sorted((name, value) for name, value in self.args.items() if value is not None))
+    def shown_args(self) -> tuple[tuple[str, str], ...]:
+        """The declared ARGs with the values that a RUN sees, in the order they were declared; for the history."""
+        return tuple((name, self._values.get(name, "")) for name in self.args)
+
+    @property
+    def set_args(self) -> Mapping[str, str]:
+        """The declared ARGs that have a value."""
+        return {name: value for name, value in self.args.items() if value is not None}
 
     def run_env(self) -> tuple[str, ...]:
-        """The environment of a RUN, as NAME=value: ENV, and the ARGs that ENV doesn't hide."""
-        env = [f"{name}={value}" for name, value in self.env.items()]
-        return tuple(env + [f"{name}={value}" for name, value in self.set_args if name not in self.env])
+        """The environment of a RUN, as NAME=value: ENV first, then the ARGs that have a value."""
+        values = {**dict.fromkeys(self.env, ""), **self._values}
+        return tuple(f"{name}={value}" for name, value in values.items())
 
     def proxy_env(self) -> tuple[str, ...]:
-        """Proxy settings given as build args and not declared or set by the Dockerfile."""
-        return tuple(
-            f"{name}={value}"
-            for name, value in sorted(self._build_args.items())
-            if name in PROXY_ARGS and name not in self.env and name not in self.args
-        )
+        """Proxy settings given as build args and not declared or set by the Dockerfile, in capitals and in small
+        letters (BuildKit, proxyEnvList): some programs look at one of them only."""
+        given: dict[str, str] = {}
+        for name in sorted(PROXY_ARGS & set(self._build_args)):
+            given[name.upper()] = given[name.lower()] = self._build_args[name]
+        return tuple(f"{name}={value}" for name, value in sorted(given.items()) if name not in self._values)

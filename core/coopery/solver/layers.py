@@ -61,7 +61,7 @@ class Layers:
         self._pool = pool
         self.codec = codec
         self._stored: Once[Digest, StoredLayer] = Once()
-        self._blobs: Once[Digest, None] = Once()
+        self._pulls: Once[Digest, threading.Lock] = Once()
         self._encoded: Once[Digest, Layer] = Once()
         self._trees: Once[Digest, Tree] = Once()
 
@@ -98,32 +98,26 @@ class Layers:
 
     def _blob(self, descriptor: Descriptor, source: Reference, progress: StepProgress | None) -> Iterator[bytes]:
         """The blob's bytes, from the store or from the registry into the store."""
-        if self._store.has_blob(descriptor):
-            with self._store.open_blob(descriptor.digest) as file:
-                while piece := file.read(_READ):
-                    yield piece
-            return
-        if progress:
-            progress.status(f"pulling {descriptor.digest} ({_megabytes(descriptor.size)})")
-        with self._store.stage() as blob:
-            for piece in self._registry.blob(source, descriptor):
-                blob.write(piece)
+        # Unpacking and pushing may want the same blob at the same time: it is downloaded once.
+        with self._pulls.get(descriptor.digest, threading.Lock):
+            if not self._store.has_blob(descriptor):
+                if progress:
+                    progress.status(f"pulling {descriptor.digest} ({_megabytes(descriptor.size)})")
+                with self._store.stage() as blob:
+                    for piece in self._registry.blob(source, descriptor):
+                        blob.write(piece)
+                        yield piece
+                    blob.publish(self._store.blob_path(descriptor.digest))
+                return
+        with self._store.open_blob(descriptor.digest) as file:
+            while piece := file.read(_READ):
                 yield piece
-            blob.publish(self._store.blob_path(descriptor.digest))
-
-    def _ensure_blob(self, descriptor: Descriptor, source: Reference) -> None:
-        """See to it that the store has the blob as it is transported."""
-
-        def work() -> None:
-            for _ in self._blob(descriptor, source, None):
-                pass
-
-        if not self._store.has_blob(descriptor):
-            self._blobs.get(descriptor.digest, work)
 
     def open_base_blob(self, descriptor: Descriptor, source: Reference) -> BinaryIO:
         """A base's blob as transported, downloaded from `source`'s repository if need be."""
-        self._ensure_blob(descriptor, source)
+        if not self._store.has_blob(descriptor):
+            for _ in self._blob(descriptor, source, None):
+                pass
         return self._store.open_blob(descriptor.digest)
 
     def open_blob(self, digest: Digest) -> BinaryIO:

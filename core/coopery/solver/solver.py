@@ -169,14 +169,14 @@ class Solver:
         """The layers of the image that the stage goes back to, in the store."""
         while stage.base == "stage":
             stage = self._plan.stages[stage.base_stage]
-        return self._image_layers(stage.base_image) if stage.base_image else []
+        return self._image_layers(stage.base_image, stage.title) if stage.base_image else []
 
-    def _image_layers(self, base: BaseImage) -> list[StoredLayer]:
+    def _image_layers(self, base: BaseImage, title: str) -> list[StoredLayer]:
         def work() -> list[StoredLayer]:
             reference = base.fetched.reference
             if all(self.store.has_layer(layer.diff_id) for layer in base.image.layers):
                 return [self.layers.fetch(layer, reference) for layer in base.image.layers]
-            step = self._progress.step(f"[internal] unpack {reference}")
+            step = self._progress.step(title)
             step.start()
             fetch = self._means.fetch_pool.submit
             futures = [fetch(self.layers.fetch, layer, reference, step) for layer in base.image.layers]
@@ -200,7 +200,8 @@ class Solver:
         if source.kind == "inline":
             return InlineFiles({file.name.encode("utf-8", "surrogateescape"): file.content for file in op.inline})
         if source.kind == "image":
-            stored = self._image_layers(self._plan.images[source.name])
+            image = self._plan.images[source.name]
+            stored = self._image_layers(image, f"[internal] pull {image.fetched.reference}")
         elif source.kind == "stage":
             outcomes = self._states[source.stage].done.result()
             above = [self.layers.stored(outcome.diff_id) for outcome in outcomes]

@@ -104,11 +104,12 @@ class StageRun:
             raise Interrupted("the build was stopped")
         lock = contextlib.ExitStack()
         try:
-            lock.enter_context(host.store.step_lock(vertex.key))
-            if host.use_cache and self._adopt(vertex):
-                progress.cached()
-                lock.close()
-                return
+            if host.use_cache:
+                lock.enter_context(host.store.step_lock(vertex.key))
+                if self._adopt(vertex):
+                    progress.cached()
+                    lock.close()
+                    return
             progress.start()
             self._execute(vertex, progress, lock)
             progress.done()
