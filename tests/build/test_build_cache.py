@@ -99,11 +99,15 @@ def test_concurrent_builds_share_one_cache_and_run_each_step_once(tmp_path, regi
     assert len({image.config["rootfs"]["diff_ids"][1] for image in images}) == 1
 
 
-def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path, registry, base_image):
+@pytest.fixture
+def sleeping(tmp_path, base_image):
+    """A build whose second step sleeps, up to that step: the process, a mark in the step's command line, its log."""
     home, context = tmp_path / "home", tmp_path / "context"
     context.mkdir()
-    (context / "Dockerfile").write_text(f"FROM {base_image}\nRUN echo first > /first\nRUN echo started; sleep 4242\n")
-    reference = f"{registry.host}/killed/image:1"
+    mark = f"sleep {10_000_000 + os.getpid()}".encode()
+    (context / "Dockerfile").write_text(
+        f"FROM {base_image}\nRUN echo first > /first\nRUN echo started; {mark.decode()}\n"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", "from coopery.cli import main; main()", "build", "--progress=plain", str(context)],
         env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
@@ -111,10 +115,20 @@ def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path
         text=True,
     )
     assert process.stderr
+    log = []
     for line in process.stderr:
+        log.append(line)
         if re.match(r"#\d+ [\d.]+ started", line):
             break
-    started = [os.pidfd_open(pid) for pid in _running(b"sleep 4242")]
+    yield process, mark, log
+    process.kill()
+    process.communicate()
+
+
+def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path, registry, base_image, sleeping):
+    home, context = tmp_path / "home", tmp_path / "context"
+    process, mark, _ = sleeping
+    started = [os.pidfd_open(pid) for pid in _running(mark)]
     assert started
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -123,37 +137,24 @@ def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path
             selector.register(descriptor, selectors.EVENT_READ)
             assert selector.select(timeout=60), "the step outlives its build"
         os.close(descriptor)
-    process.stderr.read()
     assert str(home) not in Path("/proc/self/mountinfo").read_text()
     (context / "Dockerfile").write_text(f"FROM {base_image}\nRUN echo first > /first\nRUN echo second > /second\n")
+    reference = f"{registry.host}/killed/image:1"
     again = run_coopery("build", "--progress=plain", "--push", "-t", reference, context, home=home)
     assert re.search(r"RUN echo first > /first\n#\d+ CACHED", again.stderr)
     assert not os.listdir(home / "cache/coopery/v1/tmp")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_in_mid_step(tmp_path, base_image, number):
-    home, context = tmp_path / "home", tmp_path / "context"
-    context.mkdir()
-    (context / "Dockerfile").write_text(f"FROM {base_image}\nRUN echo first\nRUN echo started; sleep 4343\n")
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from coopery.cli import main; main()", "build", "--progress=plain", str(context)],
-        env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if re.match(r"#\d+ [\d.]+ started", line):
-            process.send_signal(number)
-    text = "".join(lines)
-    assert process.wait() == 130, text
+def test_interrupted_in_mid_step(tmp_path, sleeping, number):
+    process, mark, log = sleeping
+    process.send_signal(number)
+    text = "".join(log) + process.communicate()[1]
+    assert process.returncode == 130, text
     assert "Traceback" not in text
     assert "ERROR: the build was interrupted" in text
-    assert not _running(b"sleep 4343")
-    assert not os.listdir(home / "cache/coopery/v1/tmp")
+    assert not _running(mark)
+    assert not os.listdir(tmp_path / "home/cache/coopery/v1/tmp")
 
 
 def test_a_damaged_cache_is_never_used(build, coopery):

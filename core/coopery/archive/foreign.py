@@ -9,6 +9,8 @@ from coopery.archive.decompress import decompress
 from coopery.errors import IntegrityError
 
 _PIECE = 1 << 20
+_BZIP2 = b"BZh"
+_XZ = b"\xfd7zXZ\0"
 
 
 class _Decompressor(Protocol):
@@ -32,19 +34,19 @@ def tar_bytes(file: BinaryIO) -> Iterator[bytes] | None:
     """
     start = file.read(10)
     chunks = _chunks(start, file)
-    if start.startswith(b"BZh"):
+    if start.startswith(_BZIP2):
         import bz2
 
-        pieces = _expand(chunks, bz2.BZ2Decompressor, (OSError, EOFError))
-    elif start.startswith(b"\xfd7zXZ\0"):
+        pieces = _expand(chunks, bz2.BZ2Decompressor, _BZIP2, (OSError, EOFError))
+    elif start.startswith(_XZ):
         import lzma
 
-        pieces = _expand(chunks, lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
+        pieces = _expand(chunks, lzma.LZMADecompressor, _XZ, (lzma.LZMAError, EOFError))
     else:
         pieces = decompress(chunks)
     head = b""
     try:
-        while len(head) < 512 and (piece := next(pieces, b"")):
+        while len(head) < 512 and (piece := next(pieces, None)) is not None:
             head += piece
     except (IntegrityError, OSError, EOFError):
         return None
@@ -63,14 +65,19 @@ def _again(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _expand(
-    chunks: Iterable[bytes], make: Callable[[], _Decompressor], failures: tuple[type[Exception], ...]
+    chunks: Iterable[bytes],
+    make: Callable[[], _Decompressor],
+    magic: bytes,
+    failures: tuple[type[Exception], ...],
 ) -> Iterator[bytes]:
-    """Several streams in a row are one; output comes in bounded pieces."""
+    """Several streams in a row are one, and what follows the last is left aside; output comes in bounded pieces."""
     current = make()
     for chunk in chunks:
         data = chunk
         while data:
             if current.eof:
+                if not data.startswith(magic[: len(data)]):
+                    return
                 current = make()
             try:
                 yield current.decompress(data, _PIECE)

@@ -34,8 +34,11 @@ def save_entries(entries: Iterable[Entry], write: Callable[[bytes], object]) -> 
 
 def load_entries(path: str) -> tuple[Entry, ...]:
     """The entries in the file at `path`. OSError if it can't be read, ValueError if it isn't such a list."""
-    with open(path, "rb") as file:
-        value = json.loads(file.read())
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except RecursionError as error:
+        raise ValueError("not a list of entries") from error
     if not isinstance(value, list) or len(value) != 2 or value[0] != _FORMAT:
         raise ValueError("not a list of entries of this version")
     try:
@@ -55,5 +58,5 @@ def load_entries(path: str) -> tuple[Entry, ...]:
             )
             for name, kind, mode, uid, gid, size, mtime_ns, link, device, xattrs, offset in value[1]
         )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, UnicodeError) as error:
         raise ValueError("not a list of entries") from error

@@ -84,8 +84,9 @@ def prune(
             dropped = _choose(items, older_than, keep_bytes, now())
             for item in dropped:
                 for path in item.paths:
-                    _remove(path)
+                    _remove(path, top)
             dropped += _drop_dead_records(top)
+            _drop_leftovers(top)
         except BlockingIOError:
             hint = "prune when no build is running on this machine"
             raise StorageError("a build is using the cache", hint=hint) from None
@@ -122,9 +123,25 @@ def _drop_dead_records(top: str) -> list[Item]:
         with open(item.paths[0], "rb") as file:
             needed = _needed(top, item.kind, file.read())
         if needed is None or not all(os.path.exists(path) for path in needed):
-            _remove(item.paths[0])
+            _remove(item.paths[0], top)
             dead.append(item)
     return dead
+
+
+def _drop_leftovers(top: str) -> None:
+    """What is of no use and of no size: locks of steps, which nobody holds now, and lists and marks whose layer is
+    gone."""
+    for name in os.listdir(os.path.join(top, "steps")):
+        os.unlink(os.path.join(top, "steps", name))
+    places = [os.path.join(top, "tars"), os.path.join(top, "mounts")]
+    places += [entry.path for entry in os.scandir(os.path.join(top, "trees")) if entry.is_dir()]
+    for place in places:
+        names = set(os.listdir(place))
+        for name in names:
+            stem, _, suffix = name.rpartition(".")
+            belongs = {"entries": f"{stem}.tar", "done": stem, "lock": stem}.get(suffix)
+            if belongs and belongs not in names:
+                os.unlink(os.path.join(place, name))
 
 
 def _needed(top: str, kind: str, data: bytes) -> list[str] | None:
@@ -134,7 +151,7 @@ def _needed(top: str, kind: str, data: bytes) -> list[str] | None:
         if kind == "codings":
             return [os.path.join(top, "blobs/sha256", value["digest"].partition(":")[2])]
         return [os.path.join(top, "tars", diff_id.partition(":")[2] + ".tar") for diff_id, _ in value]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
@@ -144,8 +161,10 @@ def _items(top: str) -> Iterator[Item]:
             beside = [path + suffix for suffix in (".done", ".lock") if os.path.exists(path + suffix)]
             if kind == "layers":
                 beside.append(path.removesuffix(".tar") + ".entries")
-            mark = path + ".done" if kind == "unpacked layers" and beside else path
-            paths = (path, *beside)
+            # Directories' own times are those of what is in them: a file beside tells when they were used.
+            mark = beside[0] if kind in ("unpacked layers", "cache mounts") and beside else path
+            # What says that a thing is whole goes before the thing.
+            paths = (*beside, path)
             try:
                 yield Item(kind, paths, os.stat(mark).st_mtime, sum(map(_size, paths)))
             except FileNotFoundError:
@@ -178,8 +197,11 @@ def _size(path: str) -> int:
     return total
 
 
-def _remove(path: str) -> None:
+def _remove(path: str, top: str) -> None:
+    """Remove a file or directory; a directory at one stroke, so that half of one is never taken for the whole."""
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, ignore_errors=True)
+        doomed = os.path.join(top, "tmp", "pruned-" + os.urandom(8).hex())
+        os.rename(path, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
     elif os.path.lexists(path):
         os.unlink(path)

@@ -46,10 +46,10 @@ class LocalRecords:
         value = self._store.read_document("records", key.hex)
         try:
             outcomes = tuple(Outcome(Digest.parse(diff_id), str(created)) for diff_id, created in value)
-        except (TypeError, ValueError, IntegrityError):
+        except (TypeError, ValueError, AttributeError, IntegrityError):
             return None
         record = CacheRecord(key, outcomes)
-        return record if all(self._store.has_layer(diff_id) for diff_id in record.diff_ids) else None
+        return record if outcomes and all(self._store.has_layer(diff_id) for diff_id in record.diff_ids) else None
 
     def store(self, record: CacheRecord) -> None:
         """Keep `record`."""
@@ -61,7 +61,7 @@ class LocalRecords:
         value = self._store.read_document("coded", f"{diff_id.hex}.{codec}")
         try:
             descriptor = Descriptor.from_json(value)
-        except (IntegrityError, TypeError):
+        except (IntegrityError, TypeError, AttributeError):
             return None
         return descriptor if self._store.has_blob(descriptor) else None
 

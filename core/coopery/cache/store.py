@@ -154,7 +154,7 @@ class Store:
             with open(path, "rb") as file:
                 value = json.loads(file.read())
             os.utime(path)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return value
 
@@ -277,8 +277,11 @@ class Store:
         try:
             yield path
             # The root directory's times are the layer's own: the mark of use lies beside it.
-            with contextlib.suppress(FileExistsError, OSError):
+            try:
                 os.rename(path, target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
             os.close(os.open(target + ".done", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         finally:
             shutil.rmtree(path, ignore_errors=True)

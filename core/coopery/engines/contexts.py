@@ -13,7 +13,7 @@ from coopery.context.local import LocalContext
 from coopery.dockerfile.ignore import IgnoreRules
 from coopery.errors import ContextError, DockerfileError, UsageError
 from coopery.oci.digest import Digest
-from coopery.plan.keys import inline_key
+from coopery.plan.keys import download_key, inline_key
 from coopery.plan.ops import CopyOp
 from coopery.request import BuildRequest
 from coopery.solver.layers import Once
@@ -135,7 +135,7 @@ class Contexts:
             return inline_key([(file.name, file.content) for file in op.inline])
         if op.source.kind == "url":
             found = self._download(op.source.name)
-            return inline_key([(found.name, f"{found.digest} {found.mtime_ns}".encode())])
+            return download_key(found.name, found.digest, found.mtime_ns)
         context = self._context(op.source.name)
         return Digest("sha256", content_key(match_sources(context.tree, op.sought), context.digest).hex())
 

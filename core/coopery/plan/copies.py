@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+
 from coopery.dockerfile.instructions import Add, Copy
 from coopery.plan.ops import CopyOp, InlineFile, SourceRef
 from coopery.plan.words import Words

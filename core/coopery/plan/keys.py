@@ -32,8 +32,12 @@ def run_key(parent: Digest, op: RunOp, sources: Sequence[Digest]) -> Digest:
 
 
 def copy_key(parent: Digest, op: CopyOp, content: Digest) -> Digest:
-    """The key of a COPY or ADD; `content` is the key of the files that its patterns select."""
-    return _digest(["copy", op.destination, op.owner, op.mode, op.unpack, str(parent), str(content)])
+    """The key of a COPY or ADD; `content` is the key of the files that its patterns select.
+
+    That several sources are named counts, even where only one is found: the destination is a directory then.
+    """
+    several = len(op.patterns) + len(op.inline) > 1
+    return _digest(["copy", op.destination, op.owner, op.mode, op.unpack, several, str(parent), str(content)])
 
 
 def directory_key(parent: Digest, op: MakeDirectoryOp) -> Digest:
@@ -49,6 +53,11 @@ def stage_files_key(stage: Digest, patterns: Sequence[str]) -> Digest:
 def inline_key(files: Sequence[tuple[str, bytes]]) -> Digest:
     """The key of files written in the Dockerfile itself."""
     return _digest(["inline", [[name, content.hex()] for name, content in files]])
+
+
+def download_key(name: str, content: Digest, mtime_ns: int) -> Digest:
+    """The key of a file from a URL; the age that the server gives it counts, as in BuildKit (source/http)."""
+    return _digest(["url", name, str(content), mtime_ns])
 
 
 def _digest(parts: Any) -> Digest:

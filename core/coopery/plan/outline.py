@@ -123,8 +123,10 @@ def context_named(name: str, contexts: Mapping[str, str]) -> str:
 
     Names are compared as Docker shows references, without `:latest` (BuildKit, dockerui/config.go, NamedContext).
     """
-    if not contexts or name in contexts:
-        return name if contexts else ""
+    if not contexts:
+        return ""
+    if name in contexts:
+        return name
     wanted = _familiar(name)
     return next((key for key in contexts if _familiar(key) == wanted), "")
 

@@ -6,22 +6,23 @@ BuildKit's own labels and comments are not imitated.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
 from coopery.dockerfile.instructions import Stage
-from coopery.errors import DockerfileError, Location
+from coopery.errors import Location
 from coopery.oci.config import ImageConfig
 from coopery.oci.digest import Digest
 from coopery.oci.platform import Platform
 from coopery.plan.dispatch import Dispatcher, StageState, changes_files
 from coopery.plan.keys import root_key
 from coopery.plan.ops import CopyOp
-from coopery.plan.outline import SCRATCH, Outline
+from coopery.plan.outline import SCRATCH, Outline, copy_source, outline_stage
 from coopery.plan.plan import BaseImage, Plan, PlannedStage
-from coopery.plan.scope import CONTROL_ARGS, DEFAULT_PATH, PROXY_ARGS, Scope, platform_args
+from coopery.plan.scope import CONTROL_ARGS, DEFAULT_PATH, PROXY_ARGS, Scope
 
 
 class Lookups(Protocol):
@@ -46,9 +47,9 @@ def make_plan(
 ) -> Plan:
     """The plan for the stages of `outline`. DockerfileError and ContextError where a line can't be carried out."""
     planner = _Planner(outline, lookups, platform, build_args, contexts, network)
-    stages: dict[int, PlannedStage] = {}
     for index in outline.stages:
-        stages[index] = planner.stage(index, stages)
+        planner.need(index)
+    stages = dict(sorted(planner.stages.items()))
     target = stages[outline.target]
     if labels:
         merged = MappingProxyType({**target.config.labels, **labels})
@@ -73,7 +74,8 @@ class _Planner:
         self.contexts = contexts
         self.network = network
         self.images: dict[str, BaseImage] = {}
-        self.used_args: set[str] = set()
+        self.stages: dict[int, PlannedStage] = {}
+        self.scopes: dict[int, Scope] = {}
 
     def warnings(self, build_args: Mapping[str, str]) -> list[str]:
         """Build args that nothing took up."""
@@ -84,39 +86,55 @@ class _Planner:
             for line in stage.instructions
             for name, _ in getattr(line, "args", ())
         }
-        unused = sorted(set(build_args) - declared - self.used_args - PROXY_ARGS - CONTROL_ARGS)
+        declared |= {name for scope in self.scopes.values() for name in scope.args}  # by ONBUILD triggers, too
+        unused = sorted(set(build_args) - declared - PROXY_ARGS - CONTROL_ARGS)
         return [f"build-args {unused} were not consumed: no ARG declares them"] if unused else []
 
-    def stage(self, index: int, done: Mapping[int, PlannedStage]) -> PlannedStage:
-        """Plan one stage; those it needs are in `done`."""
-        outlined = self.outline.stages[index]
-        stage = outlined.stage
+    def need(self, index: int) -> PlannedStage:
+        """Plan a stage, if it isn't planned yet, and those it needs."""
+        if index not in self.stages:
+            self.stages[index] = self._stage(index)
+        return self.stages[index]
+
+    def _stage(self, index: int) -> PlannedStage:
+        dockerfile = self.outline.dockerfile
+        stage = dockerfile.stages[index]
+        # An ONBUILD trigger may copy from a stage that the outline knew nothing of.
+        outlined = self.outline.stages.get(index) or outline_stage(
+            dockerfile, stage, self.outline.globals, self.platform, self.contexts
+        )
         base_image: BaseImage | None = None
+        inherited: Scope | None = None
         if outlined.base_stage >= 0:
-            parent = done[outlined.base_stage]
+            parent = self.need(outlined.base_stage)
             kind, config, key = "stage", parent.config, parent.key
+            inherited = self.scopes[outlined.base_stage]
         elif outlined.base == SCRATCH:
-            kind, config, key = "scratch", ImageConfig(self.platform), root_key(None, self.platform)
+            kind, config, key = "scratch", ImageConfig(self.platform, working_dir="/"), root_key(None, self.platform)
         else:
-            base_image = self._base_image(outlined.base, stage)
+            base_image = self.lookups.image(outlined.base, stage.location)
             kind, config, key = "image", base_image.image.config, root_key(base_image.content, self.platform)
         triggers, config = config.on_build, replace(config, on_build=(), history=(), diff_ids=(), created="")
+        if config.working_dir:
+            config = replace(config, working_dir=posixpath.normpath(f"/{config.working_dir}").replace("//", "/"))
         env = {name: value for name, _, value in (text.partition("=") for text in config.env)}
         env.setdefault("PATH", DEFAULT_PATH)
-        state = StageState(
-            config=config,
-            scope=Scope(env, self.build_args, {**platform_args(self.platform, stage.name), **self.outline.globals}),
-            key=key,
+        scope = self.scopes[index] = Scope(env, self.build_args, self.outline.globals, inherited)
+        state = StageState(config=config, scope=scope, key=key)
+        dispatcher = Dispatcher(
+            self.outline, self.lookups, self.images, self.contexts, self.network, self.stages, stage
         )
-        dispatcher = Dispatcher(self.outline, self.lookups, self.images, self.contexts, self.network, done, stage)
         instructions = (*dispatcher.triggers(triggers), *stage.instructions)
+        for instruction in instructions:
+            source = copy_source(dockerfile, instruction, index, self.contexts)
+            if source and source.kind == "stage":
+                self.need(source.stage)
         total = 1 + sum(changes_files(instruction) for instruction in instructions)
         label = stage_label(self.outline, stage)
         position = 1
         for instruction in instructions:
             position += changes_files(instruction)
             dispatcher.dispatch(state, instruction, f"[{label}{position}/{total}]")
-        self.used_args |= set(state.scope.args)
         shown = base_image.fetched.reference if base_image else outlined.base or stage.base
         return PlannedStage(
             index=index,
@@ -130,17 +148,6 @@ class _Planner:
             title=f"[{label}1/{total}] FROM {shown}",
             location=stage.location,
         )
-
-    def _base_image(self, reference: str, stage: Stage) -> BaseImage:
-        source = self.contexts.get(reference)
-        if source is not None and not source.startswith("docker-image://"):
-            raise DockerfileError(
-                f"FROM {reference}: the build context of that name is {source}, which is not an image",
-                location=stage.location,
-                source=self.outline.dockerfile.lines,
-                hint=f"give an image: --build-context {reference}=docker-image://NAME",
-            )
-        return self.lookups.image(source.removeprefix("docker-image://") if source else reference, stage.location)
 
 
 def stage_label(outline: Outline, stage: Stage) -> str:

@@ -65,7 +65,7 @@ class Scope:
         """
         self.env = dict(env)
         self.args: dict[str, str | None] = dict(inherited.args) if inherited else {}
-        self._values = {**inherited._values, **env} if inherited else dict(env)
+        self._values: dict[str, str] = {**inherited._values, **env} if inherited else dict(env)
         self._build_args = build_args
         self._globals = globals_
 

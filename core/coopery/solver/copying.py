@@ -13,7 +13,7 @@ from coopery.context.files import FileSource
 from coopery.errors import ContextError, IntegrityError
 from coopery.plan.ops import CopyOp, MakeDirectoryOp
 from coopery.ports import Change, Opener
-from coopery.solver.users import ReadFile, file_owner, process_identity
+from coopery.solver.users import ReadFile, file_owner
 from coopery.tree.copying import CopyItem, plan_sources
 from coopery.tree.entry import WHITEOUT_PREFIX, Entry, Kind
 from coopery.tree.sources import Source, match_sources
@@ -65,10 +65,10 @@ def directory_change(op: MakeDirectoryOp, destination: Tree, read: ReadFile, cre
         return []
     if node is not None:
         raise IntegrityError(f"{op.path} is a file in the image", hint="remove the file in an earlier step")
-    identity = process_identity(op.user, read)
+    uid, gid = file_owner(op.user, read)
     made: list[Pair] = []
     while path and destination.lookup(path) is None:
-        entry = Entry(path, Kind.DIRECTORY, 0o755, identity.uid, identity.gid, mtime_ns=created_ns)
+        entry = Entry(path, Kind.DIRECTORY, 0o755, uid, gid, mtime_ns=created_ns)
         made.append((entry, None))
         path = posixpath.dirname(path)
     return with_parents(reversed(made), destination)

@@ -1,8 +1,9 @@
 """USER and --chown: names → ids, by the passwd and group files of the image.
 
-The rules are BuildKit's (solver/llbsolver/file/user.go for files, executor/oci/user.go for processes): a numeric
-user needs no entry and has group 0 then; a name without an entry is an error; an explicit group drops the
-supplementary ones.
+The rules are BuildKit's (executor/oci/user.go for processes, client/llb/fileop.go and
+solver/llbsolver/ops/user_linux.go for files): a numeric user needs no entry, nor does `root`; without one a process
+has group 0, a file the group of the same number. An explicit group drops the supplementary ones. A name without an
+entry is an error, where BuildKit gives files to root.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from coopery.errors import DockerfileError
 #: Reads a file of the image by its path, None if it isn't there.
 ReadFile = Callable[[str], bytes | None]
 
+_ROOT = "root"
 _LARGEST_ID = (1 << 32) - 2
 
 
@@ -41,8 +43,8 @@ def process_identity(user: str, read: ReadFile) -> Identity:
         row = next((row for row in passwd if row[2] == str(int(name))), None)
     if row is not None and _is_id(row[2]) and _is_id(row[3]):
         uid, gid, home, login = int(row[2]), int(row[3]), row[5] or "/", row[0]
-    elif _is_id(name):
-        uid, gid, home, login = int(name), 0, "/", ""
+    elif _is_id(name) or name == _ROOT:
+        uid, gid, home, login = 0 if name == _ROOT else int(name), 0, "/", ""
     else:
         raise _unknown("user", name, "/etc/passwd")
     rows = _rows(read("/etc/group"), 4)
@@ -53,11 +55,11 @@ def process_identity(user: str, read: ReadFile) -> Identity:
 
 
 def file_owner(owner: str, read: ReadFile) -> tuple[int, int]:
-    """The ids that `--chown=owner` means: a lone numeric id is used for user and group alike."""
+    """The ids that `--chown=owner` means, or a WORKDIR's user: a lone numeric id is used for user and group alike."""
     name, colon, group = owner.partition(":")
-    passwd = _rows(read("/etc/passwd"), 7) if name and not _is_id(name) else []
+    passwd = _rows(read("/etc/passwd"), 7) if name not in ("", _ROOT) and not _is_id(name) else []
     row = next((row for row in passwd if row[0] == name), None)
-    if not name:
+    if name in ("", _ROOT):
         uid, gid = 0, 0
     elif _is_id(name):
         uid = gid = int(name)
@@ -74,8 +76,8 @@ def _group(group: str, rows: list[list[str]]) -> int:
     for row in rows:
         if row[0] == group and _is_id(row[2]):
             return int(row[2])
-    if _is_id(group):
-        return int(group)
+    if _is_id(group) or group == _ROOT:
+        return 0 if group == _ROOT else int(group)
     raise _unknown("group", group, "/etc/group")
 
 
@@ -88,7 +90,7 @@ def _unknown(kind: str, name: str, file: str) -> UnknownUser:
 def _rows(data: bytes | None, width: int) -> list[list[str]]:
     if data is None:
         return []
-    lines = data.decode("utf-8", "surrogateescape").splitlines()
+    lines = (line.strip() for line in data.decode("utf-8", "surrogateescape").split("\n"))
     rows = [line.split(":") for line in lines if line and not line.startswith("#")]
     return [row + [""] * (width - len(row)) for row in rows if len(row) >= 3]
 
