@@ -122,7 +122,8 @@ def sleeping(tmp_path, base_image):
             break
     yield process, mark, log
     process.kill()
-    process.communicate()
+    process.wait()
+    process.stderr.close()
 
 
 def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path, registry, base_image, sleeping):
@@ -149,7 +150,8 @@ def test_kill_leaves_no_process_and_no_mount_and_the_next_build_goes_on(tmp_path
 def test_interrupted_in_mid_step(tmp_path, sleeping, number):
     process, mark, log = sleeping
     process.send_signal(number)
-    text = "".join(log) + process.communicate()[1]
+    text = "".join(log) + process.stderr.read()
+    process.wait()
     assert process.returncode == 130, text
     assert "Traceback" not in text
     assert "ERROR: the build was interrupted" in text
