@@ -84,12 +84,17 @@ def command(
     and there is none.
     """
     if network not in ("default", "host", "none"):
-        raise UsageError(f"--network {network}: there are default, host and none")
+        raise UsageError(f"--network {network!r} isn't there", hint="it is default, host or none")
     outputs: tuple[Output, ...] = ()
     if output:
         from coopery.export.output_spec import parse_output
 
         outputs = tuple(parse_output(text) for text in output)
+    if quiet and any(wanted.dest == "-" for wanted in outputs):
+        raise UsageError(
+            "--quiet prints the image's ID where --output writes an archive",
+            hint="leave --quiet out, or give the output dest=FILE",
+        )
     if load:
         outputs += (Output(type="docker", oci_media_types=False),)
     request = BuildRequest(

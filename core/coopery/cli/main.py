@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from coopery import __version__
-from coopery.errors import CooperyError, Interrupted, StorageError
+from coopery.errors import CooperyError, ExportError, Interrupted, StorageError
 
 _COMMANDS: Mapping[str, str] = {
     "build": "coopery.cli.build",
@@ -60,8 +60,12 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     status = run(sys.argv[1:])
     # Threads of a build that was stopped may be waiting for another build's lock: they end with the process.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            status = status or ExportError.exit_code
     os._exit(status)
 
 

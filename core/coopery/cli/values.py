@@ -11,6 +11,7 @@ from coopery.errors import UsageError
 from coopery.ports import Ulimit
 from coopery.request import Secret
 
+_SECRET_HINT = "write id=NAME,src=FILE or id=NAME,env=VARIABLE"
 _ULIMITS = (
     "as",
     "core",
@@ -37,7 +38,7 @@ def parse_pairs(texts: Sequence[str], option: str, environ: Mapping[str, str] | 
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or (not equals and environ is None):
-            raise UsageError(f"{option} {text!r} is not KEY=VALUE")
+            raise UsageError(f"{option} {text!r} is not KEY=VALUE", hint=f"write {option} KEY=VALUE")
         if equals:
             pairs[key] = value
         elif environ is not None and key in environ:
@@ -75,7 +76,7 @@ def parse_hosts(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
             hint = "write NAME:ADDRESS, such as db.test:10.0.0.3"
             raise UsageError(f"--add-host {text!r}: {address!r} is not an address", hint=hint) from None
         if not name or any(character.isspace() for character in name):
-            raise UsageError(f"--add-host {text!r} has no name")
+            raise UsageError(f"--add-host {text!r} has no name", hint="write NAME:ADDRESS, such as db.test:10.0.0.3")
         hosts.append((name, address))
     return tuple(hosts)
 
@@ -91,13 +92,13 @@ def _secret(text: str) -> Secret:
     try:
         values = split_options(text)
     except BadMount as error:
-        raise UsageError(f"--secret {text!r}: {error}") from None
+        raise UsageError(f"--secret {text!r}: {error}", hint=_SECRET_HINT) from None
     kind = values.pop("type", "")
     name = values.pop("id", "")
     file = values.pop("src", "") or values.pop("source", "")
     env = values.pop("env", "")
     if values or kind not in ("", "file", "env") or not name or (file and env):
-        raise UsageError(f"--secret {text!r} is not a secret", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE")
+        raise UsageError(f"--secret {text!r} is not a secret", hint=_SECRET_HINT)
     if kind == "env" and file:
         file, env = "", file
     if not file and not env:
@@ -106,7 +107,7 @@ def _secret(text: str) -> Secret:
     if file:
         file = os.path.abspath(os.path.expanduser(file))
         if not os.path.exists(file):
-            raise UsageError(f"--secret {text!r}: there is no file {file}")
+            raise UsageError(f"--secret {text!r}: there is no file {file}", hint=_SECRET_HINT)
     return Secret(id=name, file=file, env=env)
 
 
@@ -123,7 +124,8 @@ def parse_ulimits(texts: Sequence[str]) -> tuple[Ulimit, ...]:
         if name not in _ULIMITS:
             raise UsageError(f"--ulimit {text!r}: there is no limit {name!r}", hint=f"one of {', '.join(_ULIMITS)}")
         if min(numbers) < -1 or (numbers[1] != -1 and (numbers[0] == -1 or numbers[0] > numbers[1])):
-            raise UsageError(f"--ulimit {text!r}: the soft limit is above the hard one")
+            hint = "write NAME=SOFT:HARD, -1 for no limit"
+            raise UsageError(f"--ulimit {text!r}: the soft limit is above the hard one", hint=hint)
         limits.append(Ulimit(name, *numbers))
     return tuple(limits)
 

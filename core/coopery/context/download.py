@@ -27,12 +27,14 @@ class Download:
 def download(url: str, path: str) -> Download:
     """Fetch `url` into the new file `path`.
 
-    The name is the URL's last part (`__unnamed__` without one, as BuildKit has it), the time is Last-Modified's.
+    The name is the last part of the URL's path (`__unnamed__` without one, as BuildKit has it), the time is
+    Last-Modified's.
     ContextError if the server answers with an error, NetworkError if it doesn't answer.
     """
     import requests
 
-    shown = url.partition("?")[0]
+    parts = urlsplit(url)
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no passwords, no signed queries
     hasher = hashlib.sha256()
     try:
         with requests.get(url, stream=True, timeout=_TIMEOUT) as answer:
@@ -47,8 +49,12 @@ def download(url: str, path: str) -> Download:
             modified = answer.headers.get("Last-Modified", "")
     except requests.RequestException as error:
         raise NetworkError(f"can't download {shown}: {type(error).__name__}", hint="is the host reachable?") from error
-    name = posixpath.basename(unquote(urlsplit(url).path))
-    return Download(path, name or "__unnamed__", Digest("sha256", hasher.hexdigest()), _nanoseconds(modified))
+    return Download(path, _name(parts.path), Digest("sha256", hasher.hexdigest()), _nanoseconds(modified))
+
+
+def _name(path: str) -> str:
+    name = posixpath.basename(unquote(path).rstrip("/"))
+    return "__unnamed__" if name in ("", ".", "..") or "\0" in name else name
 
 
 def _nanoseconds(modified: str) -> int:

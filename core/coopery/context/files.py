@@ -43,9 +43,12 @@ class LayerFiles:
 class InlineFiles:
     """Files written in the Dockerfile."""
 
-    def __init__(self, files: Mapping[bytes, bytes]) -> None:
-        """`files` maps names to contents."""
-        nodes = {name: Node(Entry(name, Kind.FILE, 0o644, 0, 0, size=len(content))) for name, content in files.items()}
+    def __init__(self, files: Mapping[bytes, bytes], mtime_ns: int) -> None:
+        """`files` maps names to contents; `mtime_ns` is when they were written."""
+        nodes = {
+            name: Node(Entry(name, Kind.FILE, 0o644, 0, 0, size=len(content), mtime_ns=mtime_ns))
+            for name, content in files.items()
+        }
         self.tree = Tree(Node(Entry(b"", Kind.DIRECTORY, 0o755, 0, 0), None, nodes))
         self._files = files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -94,9 +95,11 @@ class LocalContext:
         kind = _KINDS.get(stat.S_IFMT(info.st_mode))
         if kind is None:
             return None
+        ignored = False
         if self._rules is not None:
             text = os.fsdecode(path)
-            if self._rules.ignored(text) and not (kind is Kind.DIRECTORY and self._rules.may_contain_exceptions(text)):
+            ignored = self._rules.ignored(text)
+            if ignored and not (kind is Kind.DIRECTORY and self._rules.may_contain_exceptions(text)):
                 return None
         entry = Entry(
             path,
@@ -111,12 +114,19 @@ class LocalContext:
             xattrs=self._xattrs(path, kind),
         )
         if kind is Kind.DIRECTORY:
-            return Node(entry, None, lambda: self._scan(path))
+            return self._directory(entry, ignored)
         inode = None
         if info.st_nlink > 1:
             inode = self._inodes.setdefault((info.st_dev, info.st_ino), object())
         self._stats[path] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
         return Node(entry, None, None, inode)
+
+    def _directory(self, entry: Entry, ignored: bool) -> Node | None:
+        """A directory, read when it is looked into; an ignored one is there only for the exceptions it holds."""
+        if not ignored:
+            return Node(entry, None, lambda: self._scan(entry.path))
+        children = self._scan(entry.path)
+        return Node(entry, None, children) if children else None
 
     def _xattrs(self, path: bytes, kind: Kind) -> tuple[tuple[bytes, bytes], ...]:
         """File capabilities and user attributes, which is what travels in layers."""
@@ -146,9 +156,11 @@ class LocalContext:
         path = os.fsdecode(node.entry.path)
         fingerprint = self._stats.get(node.entry.path)
         known = self._known.get(path)
-        if fingerprint and known and tuple(known[:4]) == fingerprint:
-            self._seen[path] = known
-            return bytes.fromhex(known[4])
+        if fingerprint and isinstance(known, list) and tuple(known[:4]) == fingerprint:
+            with contextlib.suppress(IndexError, TypeError, ValueError):
+                remembered = bytes.fromhex(known[4])
+                self._seen[path] = known
+                return remembered
         hasher = hashlib.sha256()
         with self.open(node) as file:
             while piece := file.read(_PIECE):

@@ -44,11 +44,16 @@ def check_outputs(request: BuildRequest) -> None:
                 "loading the image needs the docker command, which isn't here",
                 hint="write it to a file: --output type=docker,dest=image.tar",
             )
-    for dest in (output.dest for output in request.outputs if output.dest == "-"):
-        if sys.stdout.isatty():
-            raise UsageError(
-                f"--output dest={dest}: a terminal is no place for an archive", hint="redirect it to a file"
-            )
+    places = [
+        output.dest if output.dest == "-" else os.path.realpath(output.dest)
+        for output in request.outputs
+        if output.dest
+    ]
+    for place in places:
+        if places.count(place) > 1:
+            raise UsageError(f"two outputs go to {place}", hint="give each of them a dest of its own")
+    if "-" in places and sys.stdout.isatty():
+        raise UsageError("--output dest=-: a terminal is no place for an archive", hint="redirect it to a file")
 
 
 def names_of(texts: Sequence[str]) -> tuple[Reference, ...]:

@@ -16,7 +16,7 @@ def parse_mount(text: str, cwd: str, expand: Callable[[str], str]) -> MountSpec:
     `cwd` is what relative targets are relative to. BadMount if it makes no sense or its type isn't there.
     """
     values = {name: value if name == "from" else expand(value) for name, value in split_options(text).items()}
-    kind = values.pop("type", "bind")
+    kind = values.pop("type", "bind").lower()
     if kind not in _PARSERS:
         hint = f"types that can be used: {', '.join(sorted(_PARSERS))}; COPY the files in instead"
         raise BadMount(f"mounts of type {kind!r} can't be made", hint)

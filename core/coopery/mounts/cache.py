@@ -40,12 +40,10 @@ class CacheMount:
 
 def parse(options: Options, cwd: str) -> CacheMount:
     """The cache mount that `options` describe."""
-    target = options.path("target", "dst", "destination")
-    if not target.startswith("/"):
-        target = f"{cwd.rstrip('/')}/{target}"
-    sharing = options.text("sharing", default="shared")
+    target = options.needed_target(cwd)
+    sharing = options.text("sharing", default="shared").lower()
     if sharing not in ("shared", "private", "locked"):
-        raise BadMount(f"sharing={sharing!r} is none of shared, private and locked")
+        raise BadMount(f"sharing={sharing!r} is none of shared, private and locked", "leave it out for shared")
     read_only = options.flag("ro", "readonly")
     writable = options.flag("rw", "readwrite")
     if options.text("from") or options.text("source", "src"):
@@ -55,7 +53,7 @@ def parse(options: Options, cwd: str) -> CacheMount:
         target=target,
         sharing=sharing,
         read_only=bool(read_only) or writable is False,
-        mode=options.number("mode", 0o755, base=8),
-        uid=options.number("uid", 0),
-        gid=options.number("gid", 0),
+        mode=options.mode(0o755),
+        uid=options.identity("uid"),
+        gid=options.identity("gid"),
     )

@@ -50,20 +50,18 @@ def parse(options: Options, cwd: str) -> SecretMount:
     """The secret mount that `options` describe."""
     name = options.text("id")
     env = options.text("env")
-    target = options.text("target", "dst", "destination")
+    target = options.target(cwd)
     name = name or target.rstrip("/").rpartition("/")[2] or env
     if not name:
-        raise BadMount("a secret mount needs id=… or target=…")
+        raise BadMount("a secret mount needs id=… or target=…", "write --mount=type=secret,id=NAME")
     if not target and not env:
         target = f"/run/secrets/{name}"
-    elif target and not target.startswith("/"):
-        target = f"{cwd.rstrip('/')}/{target}"
     return SecretMount(
         id=name,
         target=target,
         env=env,
         required=bool(options.flag("required")),
-        mode=options.number("mode", 0o400, base=8),
-        uid=options.number("uid", 0),
-        gid=options.number("gid", 0),
+        mode=options.mode(0o400),
+        uid=options.identity("uid"),
+        gid=options.identity("gid"),
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from coopery.ports import Mount
+
+_LARGEST_ID = (1 << 32) - 2
+#: Options that mean yes when they stand alone.
+_FLAGS = ("ro", "readonly", "rw", "readwrite", "required")
 
 
 class BadMount(ValueError):
@@ -79,26 +84,40 @@ class Options:
             return False
         raise BadMount(f"{names[0]}={value!r} is neither true nor false")
 
-    def number(self, name: str, default: int, base: int = 10) -> int:
-        """A number in the given base."""
-        value = self.text(name)
-        if not value:
-            return default
-        try:
-            return int(value, base)
-        except ValueError:
-            raise BadMount(f"{name}={value!r} is not a number") from None
+    def identity(self, name: str) -> int:
+        """A user or group id; 0 if it isn't there."""
+        value = self.text(name) or "0"
+        if not (value.isascii() and value.isdecimal()) or int(value) > _LARGEST_ID:
+            raise BadMount(f"{name}={value!r} is not an id", "ids are numbers: names aren't looked up here")
+        return int(value)
+
+    def mode(self, default: int) -> int:
+        """Permission bits, written in octal digits."""
+        value = self.text("mode")
+        if not all(digit in "01234567" for digit in value) or len(value.lstrip("0")) > 4:
+            raise BadMount(f"mode={value!r} is not an octal mode", "write octal digits, such as 0755")
+        return int(value, 8) if value else default
 
     def size(self, name: str) -> int:
         """A size in bytes, spelled as Docker does (`64m`, `1g`); 0 if it isn't there."""
         return parse_size(self.text(name) or "0")
 
-    def path(self, *names: str, default: str = "") -> str:
-        """A path inside the root; BadMount if it has none and there is no default."""
-        value = self.text(*names, default=default)
+    def target(self, cwd: str) -> str:
+        """Where in the root the mount is to be seen: an absolute path, empty if nothing says so. BadMount for `/`."""
+        value = self.text("target", "dst", "destination")
         if not value:
-            raise BadMount(f"a {self.kind} mount needs {names[0]}=…")
-        return value
+            return ""
+        path = posixpath.normpath(posixpath.join("/", cwd, value)).replace("//", "/")
+        if path == "/":
+            raise BadMount(f"a {self.kind} mount can't be at {value!r}, which is the root")
+        return path
+
+    def needed_target(self, cwd: str) -> str:
+        """The target; BadMount if there is none."""
+        path = self.target(cwd)
+        if not path:
+            raise BadMount(f"a {self.kind} mount needs target=…")
+        return path
 
     def finish(self) -> None:
         """BadMount if an option was given that this kind of mount doesn't have."""
@@ -125,7 +144,10 @@ def parse_size(text: str) -> int:
 
 
 def split_options(text: str) -> dict[str, str]:
-    """The options of a `--mount=` value, which is one line of CSV; names in lower case. BadMount on repeats."""
+    """The options of a `--mount=` value, which is one line of CSV; names in lower case.
+
+    BadMount if it isn't CSV, or for a name without a value that needs one.
+    """
     import csv
 
     try:
@@ -134,8 +156,11 @@ def split_options(text: str) -> dict[str, str]:
         raise BadMount(f"can't read the mount {text!r}: {error}") from None
     values: dict[str, str] = {}
     for field in fields:
-        name, _, value = field.partition("=")
-        values[name.strip().lower()] = value
+        name, equals, value = field.partition("=")
+        name = name.strip().lower()
+        if not equals and name not in _FLAGS:
+            raise BadMount(f"{field!r} has no value", "options are name=value, with commas between them")
+        values[name] = value
     return values
 
 

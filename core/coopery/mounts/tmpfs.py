@@ -30,7 +30,4 @@ class TmpfsSpec:
 
 def parse(options: Options, cwd: str) -> TmpfsSpec:
     """The tmpfs mount that `options` describe."""
-    target = options.path("target", "dst", "destination")
-    if not target.startswith("/"):
-        target = f"{cwd.rstrip('/')}/{target}"
-    return TmpfsSpec(target, options.size("size"))
+    return TmpfsSpec(options.needed_target(cwd), options.size("size"))

@@ -198,7 +198,8 @@ class Solver:
 
         source = op.source
         if source.kind == "inline":
-            return InlineFiles({file.name.encode("utf-8", "surrogateescape"): file.content for file in op.inline})
+            contents = {file.name.encode("utf-8", "surrogateescape"): file.content for file in op.inline}
+            return InlineFiles(contents, self.now_ns())
         if source.kind == "image":
             image = self._plan.images[source.name]
             stored = self._image_layers(image, f"[internal] pull {image.fetched.reference}")

@@ -10,7 +10,7 @@ from coopery.cache.records import LocalRecords, Outcome
 from coopery.cache.store import Store
 from coopery.context.files import FileSource
 from coopery.errors import CooperyError, Interrupted, StepFailed
-from coopery.plan.ops import CopyOp, RunOp, Vertex
+from coopery.plan.ops import CopyOp, MakeDirectoryOp, RunOp, Vertex
 from coopery.plan.plan import PlannedStage
 from coopery.ports import Sandbox, Snapshotter, StepProgress, StoredLayer, Workspace
 from coopery.solver.copying import copy_change, directory_change
@@ -104,6 +104,9 @@ class StageRun:
             raise Interrupted("the build was stopped")
         lock = contextlib.ExitStack()
         try:
+            # First what it reads is waited for: a step that holds its lock, or shows as running, is at work.
+            source = host.files(vertex.op) if isinstance(vertex.op, CopyOp) else None
+            self._base()
             if host.use_cache:
                 lock.enter_context(host.store.step_lock(vertex.key))
                 if self._adopt(vertex):
@@ -111,7 +114,10 @@ class StageRun:
                     lock.close()
                     return
             progress.start()
-            self._execute(vertex, progress, lock)
+            if isinstance(vertex.op, RunOp):
+                self._run(vertex, vertex.op, progress, lock)
+            else:
+                self._put(vertex, source, lock)
             progress.done()
         except Interrupted:
             lock.close()
@@ -142,36 +148,33 @@ class StageRun:
                 self._close_workspace()
         return True
 
-    def _execute(self, vertex: Vertex, progress: StepProgress, lock: contextlib.ExitStack) -> None:
-        created = timestamp(self._host.now_ns())
-        op = vertex.op
-        if isinstance(op, RunOp):
-            self._run(vertex, op, progress, created, lock)
-            return
-        tree = self._tree()
-        created_ns = self._host.now_ns()
-        if isinstance(op, CopyOp):
-            change = copy_change(op, self._host.files(op), tree, self._reader(tree), self._host.store, created_ns)
+    def _put(self, vertex: Vertex, source: FileSource | None, lock: contextlib.ExitStack) -> None:
+        """A COPY or ADD from `source`, or a WORKDIR."""
+        host, op, tree, now_ns = self._host, vertex.op, self._tree(), self._host.now_ns()
+        if isinstance(op, CopyOp) and source:
+            change = copy_change(op, source, tree, self._reader(tree), host.store, now_ns)
         else:
-            change = directory_change(op, tree, self._reader(tree), created_ns)
+            assert isinstance(op, MakeDirectoryOp)
+            change = directory_change(op, tree, self._reader(tree), now_ns)
         stored: list[StoredLayer] = []
 
         def archive() -> StoredLayer:
-            stored.append(self._host.layers.archive(change))
+            stored.append(host.layers.archive(change))
             return stored[0]
 
-        self._layers.add(vertex.key, created, archive, lock, now=True)
+        self._layers.add(vertex.key, timestamp(now_ns), archive, lock, now=True)
         if self._workspace is not None:
             self._workspace.apply(stored[0])
 
-    def _run(self, vertex: Vertex, op: RunOp, progress: StepProgress, created: str, lock: contextlib.ExitStack) -> None:
+    def _run(self, vertex: Vertex, op: RunOp, progress: StepProgress, lock: contextlib.ExitStack) -> None:
+        created = timestamp(self._host.now_ns())
         workspace = self._checkout(self._host.snapshotters[0])
-        status = self._command(vertex, op, workspace, progress)
+        status = self._command(op, workspace, progress)
         if status and len(self._host.snapshotters) > 1 and self._host.scratch_is_full():
             progress.log(b"the scratch space on memory is full: running the step again on disk\n", "stderr")
             self._close_workspace()
             workspace = self._checkout(self._host.snapshotters[1])
-            status = self._command(vertex, op, workspace, progress)
+            status = self._command(op, workspace, progress)
         if status:
             workspace.discard()
             raise step_failed(op, status)
@@ -184,7 +187,7 @@ class StageRun:
 
         self._layers.add(vertex.key, created, archive, lock, now=not capture.frozen)
 
-    def _command(self, vertex: Vertex, op: RunOp, workspace: Workspace, progress: StepProgress) -> int:
+    def _command(self, op: RunOp, workspace: Workspace, progress: StepProgress) -> int:
         def log(data: bytes, stream: Literal["stdout", "stderr"]) -> None:
             progress.log(data, stream)
 

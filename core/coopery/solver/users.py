@@ -49,7 +49,8 @@ def process_identity(user: str, read: ReadFile) -> Identity:
         raise _unknown("user", name, "/etc/passwd")
     rows = _rows(read("/etc/group"), 4)
     if colon and group:
-        return Identity(uid, _group(group, rows), (), home)
+        gid = _group(group, rows)
+        return Identity(uid, gid, (gid,), home)
     member = [int(row[2]) for row in rows if _is_id(row[2]) and login and login in row[3].split(",")]
     return Identity(uid, gid, tuple(sorted({gid, *member})), home)
 
