@@ -160,7 +160,7 @@ def test_users_groups_home_and_environment_of_a_run(build):
     assert data["tmp/app.home"].strip() == "/home/app"
     assert data["tmp/number.id"].strip().startswith("uid=4321 gid=0(root)")
     # An explicit group drops the supplementary ones.
-    assert data["tmp/group.id"].strip() == "uid=1000(app) gid=65534(nogroup)"
+    assert data["tmp/group.id"].strip() == "uid=1000(app) gid=65534(nogroup) groups=65534(nogroup)"
 
 
 def test_secrets_are_seen_by_one_step_and_left_nowhere(build, coopery, tmp_path):
