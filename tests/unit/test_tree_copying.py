@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from coopery.errors import ContextError
-from coopery.tree.copying import CopyItem, plan_copy
+from coopery.tree.copying import CopyItem, plan_sources
 from coopery.tree.entry import Entry, Kind
 from coopery.tree.node import Node
 from coopery.tree.pattern import match_path
@@ -53,7 +53,8 @@ CONTEXT = tree(
 
 def copy(*patterns: str, to: str, source: Tree = CONTEXT, onto: Tree | None = None, **options) -> list[CopyItem]:
     names = [pattern.encode() for pattern in patterns]
-    return plan_copy(source, onto or Tree.empty(), names, to.encode(), **options)
+    found = match_sources(source, names, options.pop("where", "the build context"))
+    return plan_sources(found, onto or Tree.empty(), to.encode(), several=len(names) > 1, **options)
 
 
 def shown(items: list[CopyItem]) -> list[str]:

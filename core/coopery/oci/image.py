@@ -47,10 +47,6 @@ class Image:
         config = replace(self.config, diff_ids=diff_ids, history=history)
         return Image(config, (*self.layers, layer) if layer else self.layers)
 
-    def with_config(self, **changes: object) -> Image:
-        """This image with some fields of its configuration replaced."""
-        return replace(self, config=replace(self.config, **changes))  # type: ignore[arg-type]
-
     @property
     def chain_ids(self) -> tuple[Digest, ...]:
         """The chain ID after each layer (OCI image specification, config.md#layer-chainid)."""

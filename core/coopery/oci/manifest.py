@@ -10,8 +10,6 @@ from typing import Any
 
 from coopery.errors import IntegrityError
 from coopery.oci.descriptor import (
-    DOCKER_INDEX,
-    DOCKER_MANIFEST,
     INDEX_TYPES,
     MANIFEST_TYPES,
     OCI_INDEX,
@@ -127,11 +125,6 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
         raise IntegrityError(f"malformed manifest: {error!r}") from error
     message = f"{str(kind)[:100]!r} is not a manifest or index this builder knows, or is two kinds at once"
     raise IntegrityError(message)
-
-
-def docker_family(media_type: str) -> bool:
-    """Whether a manifest or index type is Docker's."""
-    return media_type in (DOCKER_MANIFEST, DOCKER_INDEX)
 
 
 def _dump(value: Any) -> bytes:

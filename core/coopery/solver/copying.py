@@ -64,14 +64,22 @@ def directory_change(op: MakeDirectoryOp, destination: Tree, read: ReadFile, cre
     if node is not None and node.entry.kind is Kind.DIRECTORY:
         return []
     if node is not None:
-        raise IntegrityError(f"{op.path} is a file in the image", hint="remove the file in an earlier step")
+        raise _in_the_way(path)
     uid, gid = file_owner(op.user, read)
     made: list[Pair] = []
     while path and destination.lookup(path) is None:
         entry = Entry(path, Kind.DIRECTORY, 0o755, uid, gid, mtime_ns=created_ns)
         made.append((entry, None))
         path = posixpath.dirname(path)
+    above = destination.lookup(path)
+    if above is not None and above.entry.kind is not Kind.DIRECTORY:
+        raise _in_the_way(path)
     return with_parents(reversed(made), destination)
+
+
+def _in_the_way(path: bytes) -> IntegrityError:
+    shown = path.decode(errors="backslashreplace")
+    return IntegrityError(f"/{shown} is a file in the image", hint="remove the file in an earlier step")
 
 
 def with_parents(change: Iterable[Pair], destination: Tree) -> list[Pair]:

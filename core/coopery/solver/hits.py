@@ -20,11 +20,6 @@ class StageWork:
     vertices: tuple[Vertex, ...]
     cached: tuple[Vertex, ...]
 
-    @property
-    def starts_at_base(self) -> bool:
-        """Whether not even its first step was found."""
-        return self.record is None
-
 
 def find_work(plan: Plan, lookup: Callable[[Digest], CacheRecord | None]) -> Mapping[int, StageWork]:
     """The stages that the target needs, given what `lookup` finds; the deepest hit in each stage counts.

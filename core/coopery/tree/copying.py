@@ -12,7 +12,7 @@ from typing import NamedTuple
 from coopery.errors import ContextError, IntegrityError
 from coopery.tree.entry import WHITEOUT_PREFIX, Entry, Kind
 from coopery.tree.node import Node, join, resolve
-from coopery.tree.sources import Excluded, Source, match_sources, walk_source
+from coopery.tree.sources import Excluded, Source, walk_source
 from coopery.tree.tree import Tree
 
 #: `--chmod`: permission bits for all, or what a symbolic mode makes of an entry's own, given whether it's a directory.
@@ -24,42 +24,6 @@ class CopyItem(NamedTuple):
 
     entry: Entry
     source: Node | None
-
-
-def plan_copy(
-    source: Tree,
-    destination: Tree,
-    patterns: Sequence[bytes],
-    target: bytes,
-    *,
-    owner: tuple[int, int] | None = None,
-    mode: Mode = None,
-    keep_owner: bool = False,
-    excluded: Excluded | None = None,
-    created_ns: int = 0,
-    where: str = "the build context",
-) -> list[CopyItem]:
-    """The layer that copying `patterns` of `source` to `target` makes on top of `destination`, parents first.
-
-    `target` is absolute; with a slash at its end, or with several sources, it is a directory. `owner` is `--chown`;
-    without it sources keep their ids if `keep_owner` says so (`--from`) and belong to root if not. Directories that
-    have to be made are 0755, or `mode` if that is a number, belong to `owner` or root, and are of `created_ns`. Those
-    that are there already aren't listed unless a copied one changes their attributes. Hard links among what one
-    source holds are kept. `where` names the source in messages.
-
-    ContextError if a source isn't there or can't go where it should.
-    """
-    return plan_sources(
-        match_sources(source, patterns, where),
-        destination,
-        target,
-        several=len(patterns) > 1,
-        owner=owner,
-        mode=mode,
-        keep_owner=keep_owner,
-        excluded=excluded,
-        created_ns=created_ns,
-    )
 
 
 def plan_sources(
@@ -74,7 +38,16 @@ def plan_sources(
     excluded: Excluded | None = None,
     created_ns: int = 0,
 ) -> list[CopyItem]:
-    """As `plan_copy`, for sources that were matched before; `several` if the instruction names more than one."""
+    """The layer that copying `sources` to `target` makes on top of `destination`, parents first.
+
+    `target` is absolute; with a slash at its end, or with several sources (`several` if the instruction names more
+    than one, whatever they matched), it is a directory. `owner` is `--chown`; without it sources keep their ids if
+    `keep_owner` says so (`--from`) and belong to root if not. Directories that have to be made are 0755, or `mode` if
+    that is a number, belong to `owner` or root, and are of `created_ns`. Those that are there already aren't listed
+    unless a copied one changes their attributes. Hard links among what one source holds are kept.
+
+    ContextError if a source can't go where it should.
+    """
     planner = _Planner(destination, owner, mode, keep_owner, excluded, created_ns)
     if (several or len(sources) > 1) and not target.endswith(b"/"):
         target += b"/"
