@@ -164,6 +164,21 @@ class Interrupted(CooperyError):
     exit_code = 130
 
 
+def several(failures: Sequence[tuple[str, CooperyError]], total: int, what: str) -> CooperyError:
+    """The first of `failures`, which from then on speaks of all: each with the name of what it befell.
+
+    `what` says what there are `total` of, in the plural. With a total of 1 the failure stays as it is.
+    """
+    first = failures[0][1]
+    if total > 1:
+        lines = [f"{name}: {error.message}" for name, error in failures]
+        hints = dict.fromkeys(error.hint for _, error in failures if error.hint)
+        details = dict.fromkeys(error.detail for _, error in failures if error.detail)
+        first.message = f"{len(failures)} of {total} {what} failed:\n  " + "\n  ".join(lines)
+        first.hint, first.detail = "; ".join(hints), "\n".join(details)
+    return first
+
+
 def excerpt(source: Sequence[str], location: Location, column: int = 0, around: int = 2) -> str:
     """The lines of `location` with `around` lines of context, each numbered, the guilty ones marked `>>>`.
 

@@ -60,15 +60,15 @@ def debian_missing() -> str:
     return "" if shutil.which("mmdebstrap") else "needs mmdebstrap"
 
 
-def debian_image() -> Image:
+def debian_image(*packages: str) -> Image:
     """A minimal Debian or Ubuntu like this machine's, made once and kept under the user's cache directory."""
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coopery-tests"
     cached.mkdir(parents=True, exist_ok=True)
-    layout = cached / "debian"
+    layout = cached / "-".join(("debian", *packages))
+    include = ["--include", ",".join(packages)] if packages else []
     with (cached / "lock").open("w") as lock:  # test workers are processes of their own
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (layout / "index.json").exists():
-            subprocess.run(
-                [sys.executable, str(_SCRIPTS / "base-image"), "--with-host", "--output", str(layout)], check=True
-            )
+            command = [sys.executable, str(_SCRIPTS / "base-image"), "--with-host", *include, "--output", str(layout)]
+            subprocess.run(command, check=True)
     return plainoci.read_layout(layout)

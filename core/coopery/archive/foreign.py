@@ -9,6 +9,7 @@ from coopery.archive.decompress import decompress
 from coopery.errors import IntegrityError
 
 _PIECE = 1 << 20
+_GZIP = b"\x1f\x8b"
 _BZIP2 = b"BZh"
 _XZ = b"\xfd7zXZ\0"
 
@@ -30,7 +31,7 @@ def tar_bytes(file: BinaryIO) -> Iterator[bytes] | None:
     """The bytes of the tar in `file`, decompressed if it is gzip, bzip2, xz or zstd; None if it is no tar.
 
     Which file counts as an archive is BuildKit's choice (solver/llbsolver/file/unpack.go): one whose first header
-    can be read. IntegrityError may come while iterating, from an archive that is damaged further on.
+    can be read. IntegrityError, perhaps while iterating, for an archive that is damaged further on.
     """
     start = file.read(10)
     chunks = _chunks(start, file)
@@ -48,9 +49,22 @@ def tar_bytes(file: BinaryIO) -> Iterator[bytes] | None:
     try:
         while len(head) < 512 and (piece := next(pieces, None)) is not None:
             head += piece
-    except (IntegrityError, OSError, EOFError):
+    except IntegrityError:
+        if start.startswith(_GZIP) and _is_header(_first_of_gzip(file)):
+            raise
         return None
     return _again(head, pieces) if _is_header(head[:512]) else None
+
+
+def _first_of_gzip(file: BinaryIO) -> bytes:
+    """The first block in a gzip file that is damaged further on."""
+    import zlib
+
+    file.seek(0)
+    try:
+        return zlib.decompressobj(31).decompress(file.read(_PIECE), 512)
+    except zlib.error:
+        return b""
 
 
 def _chunks(start: bytes, file: BinaryIO) -> Iterator[bytes]:

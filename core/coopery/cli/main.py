@@ -82,8 +82,8 @@ def run(arguments: list[str]) -> int:
         return _report(Interrupted("interrupted"))
     except CooperyError as error:
         return _report(error)
-    except BrokenPipeError:
-        return 0
+    except (BrokenPipeError, SystemExit):
+        return 0  # nobody reads on; click makes a SystemExit of it
     except OSError as error:
         return _report(StorageError(f"the operating system refuses: {error}"))
     except Exception as error:

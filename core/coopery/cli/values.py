@@ -11,7 +11,7 @@ from coopery.errors import UsageError
 from coopery.ports import Ulimit
 from coopery.request import Secret
 
-_SECRET_HINT = "write id=NAME,src=FILE or id=NAME,env=VARIABLE"
+_BOTH_SPELLINGS = "write id=NAME,src=FILE or id=NAME,env=VARIABLE"
 _ULIMITS = (
     "as",
     "core",
@@ -92,13 +92,13 @@ def _secret(text: str) -> Secret:
     try:
         values = split_options(text)
     except BadMount as error:
-        raise UsageError(f"--secret {text!r}: {error}", hint=_SECRET_HINT) from None
+        raise UsageError(f"--secret {text!r}: {error}", hint=_BOTH_SPELLINGS) from None
     kind = values.pop("type", "")
     name = values.pop("id", "")
     file = values.pop("src", "") or values.pop("source", "")
     env = values.pop("env", "")
     if values or kind not in ("", "file", "env") or not name or (file and env):
-        raise UsageError(f"--secret {text!r} is not a secret", hint=_SECRET_HINT)
+        raise UsageError(f"--secret {text!r} is not a secret", hint=_BOTH_SPELLINGS)
     if kind == "env" and file:
         file, env = "", file
     if not file and not env:
@@ -107,7 +107,7 @@ def _secret(text: str) -> Secret:
     if file:
         file = os.path.abspath(os.path.expanduser(file))
         if not os.path.exists(file):
-            raise UsageError(f"--secret {text!r}: there is no file {file}", hint=_SECRET_HINT)
+            raise UsageError(f"--secret {text!r}: there is no file {file}", hint=_BOTH_SPELLINGS)
     return Secret(id=name, file=file, env=env)
 
 
@@ -145,7 +145,7 @@ def parse_age(text: str, option: str) -> float:
     import re
 
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(f"{option} {text!r} is not an age", hint="write a number with s, m, h or d, such as 24h")
     return sum(float(number) * units[unit] for number, unit in parts)

@@ -137,9 +137,9 @@ def parse_size(text: str) -> int:
     try:
         value = float(body.removesuffix(unit)) * units[unit]
     except ValueError:
-        raise BadMount(f"{text!r} is not a size", "write a number with k, m or g behind it") from None
+        value = -1
     if not 0 <= value < 1 << 63:
-        raise BadMount(f"{text!r} is not a size")
+        raise BadMount(f"{text!r} is not a size", "write a number with k, m or g behind it")
     return int(value)
 
 
@@ -154,6 +154,8 @@ def split_options(text: str) -> dict[str, str]:
         fields = next(csv.reader([text], strict=True), [])
     except csv.Error as error:
         raise BadMount(f"can't read the mount {text!r}: {error}") from None
+    if '"' in "".join(fields) and '""' not in text:
+        raise BadMount(f"a quote inside an option: {text}", "quotes go around the whole option, name and all")
     values: dict[str, str] = {}
     for field in fields:
         name, equals, value = field.partition("=")

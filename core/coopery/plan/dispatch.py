@@ -192,12 +192,14 @@ class Dispatcher:
         state.configure(f"EXPOSE map[{shown}]", exposed_ports=tuple(sorted({*state.config.exposed_ports, *ports})))
 
     def _stopsignal(self, state: StageState, stopsignal: Stopsignal, words: Words, _: str) -> None:
+        import re
         import signal
 
         text = words.one(stopsignal.signal)
         name = text.upper().removeprefix("SIG")
-        known = text.isdecimal() and 0 < int(text) < signal.NSIG
-        if not known and "SIG" + name not in signal.Signals.__members__ and not name.startswith("RTM"):
+        known = re.fullmatch("[0-9]{1,2}", text) and 0 < int(text) < signal.NSIG
+        real_time = re.fullmatch(r"RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?", name)
+        if not known and not real_time and "SIG" + name not in signal.Signals.__members__:
             raise words.error(f"{text!r} is not a signal", "write a name such as SIGTERM, or a number")
         state.configure(f"STOPSIGNAL {text}", stop_signal=text)
 

@@ -1,4 +1,4 @@
-"""EXPOSE's port specifications (docker/go-connections, nat.ParsePortSpecs)."""
+"""EXPOSE's port specifications (BuildKit, dockerfile2llb/convert_expose.go)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def exposed_ports(texts: Sequence[str], words: Words) -> list[str]:
         spec, _, protocol = text.partition("/")
         protocol = protocol.lower() or "tcp"
         container = spec.rpartition(":")[2]
-        first, _, last = container.partition("-")
-        last = last or first
-        good = first.isdecimal() and last.isdecimal() and protocol in _PROTOCOLS
-        if not good or not 0 < int(first) <= int(last) <= 65535:
+        first, dash, last = container.partition("-")
+        last = last if dash else first
+        good = all(port.isascii() and port.isdecimal() for port in (first, last)) and protocol in _PROTOCOLS
+        if not good or not int(first) <= int(last) <= 65535:
             raise words.error(f"EXPOSE: {text!r} is not a port", "write PORT, PORT/udp or FIRST-LAST")
         found.update((port, protocol) for port in range(int(first), int(last) + 1))
     return [f"{port}/{protocol}" for port, protocol in sorted(found)]

@@ -64,18 +64,21 @@ class Solver:
         use_cache: bool,
         parallel: int,
         on_start: Callable[[], None],
+        may_run: Callable[[], bool],
         on_layer: Callable[[int, Digest], None],
     ) -> None:
         """`source` are the Dockerfile's lines; `parallel` is how many commands run at a time at most.
 
         `on_start` is called if anything has to be done at all, `on_layer` with a stage's index and the diff ID of
-        each of its layers, as soon as that is in the store.
+        each of its layers, as soon as that is in the store. Before a command runs, `may_run` is asked, which may take
+        its time; with False the build ends as Interrupted.
         """
         self._plan = plan
         self._means = means
         self._progress = progress
         self._settings = settings
         self._on_start = on_start
+        self._may_run = may_run
         self._on_layer = on_layer
         self._slots = threading.Semaphore(parallel)
         self._cancel = threading.Event()
@@ -218,6 +221,10 @@ class Solver:
             if self.canceled():
                 raise Interrupted("the build was stopped")
             yield
+
+    def may_run(self) -> bool:
+        """Whether commands may run at all; waits until that is known."""
+        return self._may_run()
 
     def canceled(self) -> bool:
         """Whether the build is being stopped."""

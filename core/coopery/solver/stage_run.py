@@ -51,6 +51,9 @@ class Host(Protocol):
     def running(self) -> contextlib.AbstractContextManager[None]:
         """Held while a command runs, so that not too many do."""
 
+    def may_run(self) -> bool:
+        """Whether commands may run at all; waits until that is known."""
+
     def canceled(self) -> bool:
         """Whether the build is being stopped."""
 
@@ -107,6 +110,8 @@ class StageRun:
             # First what it reads is waited for: a step that holds its lock, or shows as running, is at work.
             source = host.files(vertex.op) if isinstance(vertex.op, CopyOp) else None
             self._base()
+            if isinstance(vertex.op, RunOp) and not host.may_run():
+                raise Interrupted("the build was stopped")
             if host.use_cache:
                 lock.enter_context(host.store.step_lock(vertex.key))
                 if self._adopt(vertex):
