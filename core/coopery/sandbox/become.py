@@ -50,7 +50,8 @@ def confine(spec: Spec) -> None:
     if spec["method"] == "chroot":
         # A second chroot would lead out of the first (chroot(2), NOTES). And with one capability less than the
         # processes outside have, the kernel won't let the step trace them (ptrace(2), access mode checking).
-        allowed &= ~kernel.capability_mask("SYS_CHROOT")
+        # Nor are there mounts that would keep it from opening devices that it makes.
+        allowed &= ~kernel.capability_mask("SYS_CHROOT", "MKNOD")
     elif code := seccomp.program(kernel.MACHINE):
         kernel.seccomp_filter(code)
     if effective & kernel.capability_mask("SETPCAP"):
@@ -71,15 +72,30 @@ def confine(spec: Spec) -> None:
 def change_directory(spec: Spec) -> None:
     """Go to the working directory, with root's rights as under runc. Exits with 127 if that fails.
 
+    An image's configuration may name one that its layers don't have: it is made for the step's user, as by BuildKit
+    (executor/runcexecutor, MkdirAllAndChown).
+
     No descriptor but the standard ones and those of pipes may be open: one of a directory outside would be a way
     there (CVE-2024-21626).
     """
     try:
+        _make_directory(spec["cwd"], spec["uid"], spec["gid"])
         os.chdir(spec["cwd"])
         os.getcwdb()  # fails in a directory outside the root
     except OSError as error:
         what = "doesn't exist" if error.errno == errno.ENOENT else f"can't be entered: {error.strerror}"
         _fail(127, b"working directory %s %s" % (spec["cwd"], what.encode()))
+
+
+def _make_directory(path: bytes, uid: int, gid: int) -> None:
+    """Make a directory and those above it where they are missing; never among the kernel's own."""
+    if os.path.exists(path) or path.startswith((b"/proc/", b"/sys/")):
+        return
+    parent = os.path.dirname(path)
+    if parent and parent != path:
+        _make_directory(parent, uid, gid)
+    os.mkdir(path, 0o755)
+    os.chown(path, uid, gid)
 
 
 def start(spec: Spec) -> NoReturn:

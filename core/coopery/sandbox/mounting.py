@@ -88,7 +88,9 @@ def prepare(rootfs: bytes, *, empty: bool = False) -> Root:
         kernel.mount("tmpfs", rootfs, "tmpfs", 0, "mode=755")
     else:
         kernel.mount(rootfs, rootfs, None, kernel.MS_BIND | kernel.MS_REC)
-    return Root(rootfs)
+    root = Root(rootfs)
+    _forbid_devices(root.fd)
+    return root
 
 
 def _at(fd: int) -> bytes:
@@ -186,7 +188,7 @@ def _make_read_only(root: Root, path: bytes, *, bind: bool = True) -> None:
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
             for place in _mounts_below(os.readlink(_at(fd))):
-                _remount_read_only(place)
+                _remount(place, kernel.MS_RDONLY)
     except OSError as error:
         raise _said(path, error) from error
     finally:
@@ -206,8 +208,22 @@ def _mounts_below(path: bytes) -> list[bytes]:
     return found
 
 
-def _remount_read_only(path: bytes) -> None:
-    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY
+def _forbid_devices(fd: int) -> None:
+    """Let no device node on the mount whose root is open as `fd` be opened; nodes can still be made there.
+
+    Docker has a devices control group for this: without it a RUN could make a node for the machine's disk.
+    """
+    try:
+        kernel.mount_setattr(fd, kernel.MOUNT_ATTR_NODEV)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        _remount(os.readlink(_at(fd)), kernel.MS_NODEV)
+
+
+def _remount(path: bytes, more: int) -> None:
+    """Add flags to those that the mount at `path` has."""
+    flags = kernel.MS_REMOUNT | kernel.MS_BIND | more
     has = os.statvfs(path).f_flag
     for statvfs_flag, mount_flag in _KEPT_FLAGS.items():
         if has & statvfs_flag:
@@ -215,13 +231,17 @@ def _remount_read_only(path: bytes) -> None:
     kernel.mount(None, path, None, flags)
 
 
-def _bind(root: Root, source: bytes, target: bytes, *, read_only: bool) -> None:
+def _bind(root: Root, source: bytes, target: bytes, *, read_only: bool, devices: bool = False) -> None:
     fd = root.open(target, "directory" if os.path.isdir(source) else "file")
     try:
         kernel.mount(source, _at(fd), None, kernel.MS_BIND | kernel.MS_REC)
     except OSError as error:
         raise _said(target, error) from error
     finally:
+        os.close(fd)
+    if not devices:
+        fd = root.open(target)
+        _forbid_devices(fd)
         os.close(fd)
     if read_only:
         _make_read_only(root, target, bind=False)
@@ -259,13 +279,18 @@ def _mount_dev(spec: Spec, root: Root) -> None:
     os.mkdir(base + b"pts", 0o755)
     options = b"newinstance,ptmxmode=0666,mode=0620" + (b"" if spec["single_id"] else b",gid=5")
     _mount(root, b"dev/pts", b"devpts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
+    _forbid_devices(fd)
     os.close(fd)
 
 
 def _device(root: Root, base: bytes, name: bytes, device: int) -> None:
-    """A device node of the RUN's own, or where none may be made a read-only bind of the machine's."""
+    """A device node of the RUN's own, or where none may be made a read-only bind of the machine's.
+
+    Each is a mount of its own: those can be opened, other nodes on /dev can't.
+    """
     try:
         os.mknod(base + name, stat.S_IFCHR | 0o666, device)
+        _bind(root, base + name, b"dev/" + name, read_only=False, devices=True)
     except PermissionError:
         os.close(os.open(base + name, os.O_CREAT | os.O_CLOEXEC, 0o666))
-        _bind(root, b"/dev/" + name, b"dev/" + name, read_only=True)
+        _bind(root, b"/dev/" + name, b"dev/" + name, read_only=True, devices=True)
