@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,11 @@ from coopery.cache.store import Store
 from coopery.credentials.providers import default_provider
 from coopery.engines.native import BuildReport, NativeEngine
 from coopery.errors import EnvironmentUnsuitable
-from coopery.ports import Progress, Sandbox, Snapshotter
+from coopery.ports import Progress, Registry, Sandbox, Snapshotter, Source
 from coopery.registry.client import RegistryClient
+from coopery.registry.mirrors import Mirrored
+from coopery.registry.settings import RegistrySettings
+from coopery.registry.transport import CONNECTIONS, Transport
 from coopery.request import BuildRequest
 from coopery.sandbox.enter import Entered
 
@@ -100,6 +103,11 @@ class Workshop:
         self._choose()
         return self._snapshotters
 
+    @property
+    def private_mounts(self) -> bool:
+        """Whether this process has a mount namespace of its own."""
+        return self._entered.mode != "none"
+
     def scratch_is_full(self) -> bool:
         """Whether the scratch space on memory has run out."""
         return self._scratch is not None and self._scratch.kind == "memory" and self._scratch.is_full()
@@ -169,20 +177,43 @@ def probe_ladder(entered: Entered, environ: Mapping[str, str]) -> tuple[tuple[st
     return tuple(results)
 
 
+@contextlib.contextmanager
+def registry_access(
+    environ: Mapping[str, str],
+    registries: RegistrySettings,
+    parallel: int = CONNECTIONS,
+    mask: Callable[[bytes], None] | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[Source, Registry]]:
+    """What images are pulled from and what they are pushed to, as `registries` says they are reached; `parallel` blobs
+    may be on their way to one host at once. `mask` is told each secret of a credential before it is used,
+    `notice` what users should know: a mirror that fails, or that a registry grants few more pulls.
+    """
+    transport = Transport(settings=registries, connections=max(CONNECTIONS, parallel))
+    client = RegistryClient(default_provider(environ, mask), transport=transport, notice=notice)
+    try:
+        yield Mirrored(client, registries, notice), client
+    finally:
+        client.close()
+
+
 def build(
     request: BuildRequest,
     entered: Entered,
     progress: Progress,
     environ: Mapping[str, str],
     mask: Callable[[bytes], None],
+    registries: RegistrySettings,
 ) -> BuildReport:
     """Carry out `request` in a process that has entered its namespaces (`sandbox.enter`).
 
-    `mask` is told each secret value before it can be printed. CooperyError of the class that fits on failure.
+    `mask` is told each secret value before it can be printed; `registries` says how registries are reached.
+    CooperyError of the class that fits on failure.
     """
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(cache_root(environ)))
-        client = RegistryClient(default_provider(environ))
-        stack.callback(client.close)
+        source, client = stack.enter_context(
+            registry_access(environ, registries, request.parallel, mask, progress.warn)
+        )
         workshop = Workshop(entered, store, request, progress, stack)
-        return NativeEngine(store, client, workshop, environ, mask).build(request, progress)
+        return NativeEngine(store, source, client, workshop, environ, mask).build(request, progress)

@@ -70,3 +70,6 @@ class BuildRequest:
     compression_level: int | None = None
     iid_file: str = ""
     metadata_file: str = ""
+    parallel: int = 5  # blobs on their way at once, each way
+    check_push: bool = True  # whether we may push is asked before anything is built
+    ignore_immutable_tags: bool = False  # a tag that may not be moved stays where it is, with a warning

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coopery.cache.store import Store
 from coopery.engines.contexts import Contexts
 from coopery.oci.digest import Digest
-from coopery.plan.ops import CopyOp
+from coopery.plan.ops import CopyOp, Surroundings
 from coopery.request import BuildRequest
 from support.plans import World, base, last_key, plan_of
 
@@ -83,7 +83,15 @@ def test_build_arguments_count_where_they_are_declared_and_proxies_do_not():
     assert run_key(args={"A": "2"}) != run_key()
     assert run_key(args={"OTHER": "1", "HTTP_PROXY": "http://p", "no_proxy": "x"}) == run_key()
     assert run_key(network="host") == run_key()
+    for around in (Surroundings(hosts=("db",)), Surroundings(ulimits=("nofile=1:2",)), Surroundings(shm_size=1)):
+        assert run_key(around=around) != run_key()
     assert run_key("FROM base\nRUN x\n", network="host") != run_key("FROM base\nRUN x\n")
+
+
+def test_the_time_of_made_directories_counts_where_some_may_be_made():
+    at = Surroundings(epoch="5")
+    for line in ("COPY a /d", "WORKDIR /d"):
+        assert last_key(f"FROM base\n{line}\n", around=at) != last_key(f"FROM base\n{line}\n")
 
 
 def test_the_bases_content_counts_and_what_it_is_called_does_not():

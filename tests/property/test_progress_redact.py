@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopery.progress import redactor
-from coopery.progress.redact import MASK, MIN_SECRET
+from coopery.redact import MASK, MIN_SECRET
 
 # Few letters, so that secrets overlap each other and themselves.
 SECRETS = st.lists(

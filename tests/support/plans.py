@@ -14,7 +14,7 @@ from coopery.oci.digest import Digest
 from coopery.oci.image import Image, Layer
 from coopery.oci.platform import host
 from coopery.oci.reference import Reference
-from coopery.plan.ops import CopyOp, RunOp
+from coopery.plan.ops import CopyOp, RunOp, Surroundings
 from coopery.plan.outline import outline
 from coopery.plan.plan import BaseImage, Plan
 from coopery.plan.planner import make_plan
@@ -61,6 +61,7 @@ def plan_of(
     contexts: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     network: str = "default",
+    around: Surroundings | None = None,
 ) -> Plan:
     """The plan of a Dockerfile; a base image called `base` is there unless `world` says otherwise."""
     lined = outline(parse(text), target=target, platform=host(), build_args=args or {}, contexts=contexts or {})
@@ -71,7 +72,7 @@ def plan_of(
         build_args=args or {},
         labels=labels or {},
         contexts=contexts or {},
-        network=network,
+        around=around or Surroundings(network),
     )
 
 

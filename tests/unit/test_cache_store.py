@@ -167,7 +167,8 @@ def test_where_the_cache_lies():
     assert cache_root({"COOPERY_CACHE": "/a/../b", "HOME": "/h"}) == "/b"
     assert cache_root({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == "/x/coopery"
     assert cache_root({"HOME": "/h"}) == "/h/.cache/coopery"
-    assert cache_root({}) == "/root/.cache/coopery"
+    assert cache_root({"XDG_CACHE_HOME": "relative", "HOME": "/h"}) == "/h/.cache/coopery"
+    assert cache_root({}) == "/.cache/coopery"
 
 
 def test_a_store_sweeps_what_dead_builds_left_and_nothing_else(tmp_path):

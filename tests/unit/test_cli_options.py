@@ -48,7 +48,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["--build-arg", "=x"],
         ["--build-context", "x"],
         ["--isolation", "x"],
-        ["--label", "x"],
         ["--label", "=x"],
         ["--network", "x"],
         ["--network", ""],

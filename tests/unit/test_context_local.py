@@ -113,9 +113,10 @@ def test_kinds_modes_and_owners(tmp_path):
 def test_names_of_any_bytes(tmp_path):
     odd = b"\xff\n\x01 name"
     (tmp_path / os.fsdecode(odd)).write_bytes(b"x")
-    node = context(tmp_path).tree.lookup(odd)
+    files = context(tmp_path)
+    node = files.tree.lookup(odd)
     assert node is not None
-    with context(tmp_path).open(node) as file:
+    with files.open(node) as file:
         assert file.read() == b"x"
 
 
@@ -264,3 +265,14 @@ def test_downloads_are_private_files_with_the_servers_time(tmp_path):
 )
 def test_names_of_downloads_are_plain_names(path, name):
     assert _name(path) == name
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("original")
+    files = context(tmp_path)
+    node = files.tree.lookup(b"f")
+    assert node is not None
+    files.digest(node)
+    (tmp_path / "f").write_text("modified")
+    with pytest.raises(ContextError, match="changed while the build was running"), files.open(node) as file:
+        file.read()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from coopery.credentials import default_provider
-from coopery.credentials.helper import ask_helper
+from coopery.credentials.helper import ask_helper, erase_from_helper, store_in_helper
 from coopery.credentials.keys import matching
 from coopery.errors import AuthError
 from coopery.ports import Credential
@@ -281,6 +281,43 @@ def test_hanging_helper_is_killed_with_its_children(tmp_path: Path) -> None:
         assert os.read(reader, 1) == b""
     finally:
         os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "script", ["yes", "cat /dev/zero", "head -c 300 /dev/urandom", "echo '{'", "printf '\\377\\376'"]
+)
+def test_helper_that_prints_garbage_is_an_auth_error(tmp_path: Path, script: str) -> None:
+    with pytest.raises(AuthError, match="something that is not a credential"):
+        ask_helper("bad", "r.example", helper(tmp_path, "bad", script))
+
+
+def test_helper_that_ends_but_leaves_its_output_open_is_killed(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "bad", "sleep 300 & exit 0")
+    with pytest.raises(AuthError, match="gave no answer"):
+        ask_helper("bad", "r.example", environ, timeout=0.3)
+
+
+def test_helper_that_is_missing_is_named_with_a_way_out(tmp_path: Path) -> None:
+    config = json.dumps({"credHelpers": {"r.example": "gone"}, "auths": {"other.example": auth()}})
+    provider = default_provider({"DOCKER_AUTH_CONFIG": config, "PATH": str(tmp_path)})
+    with pytest.raises(AuthError, match="docker-credential-gone is not on PATH") as caught:
+        provider.get("r.example", "a")
+    assert "credHelpers" in caught.value.hint
+    assert provider.get("other.example", "a") == Credential("bob", SECRET)
+
+
+def test_helper_sees_no_secret_in_its_arguments(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "box", f'echo "$0 $@" >> {tmp_path}/arguments; cat > {tmp_path}/said')
+    store_in_helper("box", "r.example", Credential("bob", SECRET), environ)
+    assert json.loads((tmp_path / "said").read_text()) == {
+        "ServerURL": "r.example",
+        "Username": "bob",
+        "Secret": SECRET,
+    }
+    erase_from_helper("box", "r.example", environ)
+    assert (tmp_path / "said").read_text() == "r.example\n"
+    calls = (tmp_path / "arguments").read_text().splitlines()
+    assert [call.partition(" ")[2] for call in calls] == ["store", "erase"]
 
 
 def test_helper_that_reads_nothing_is_fine(tmp_path: Path) -> None:

@@ -170,7 +170,9 @@ def test_titles_number_the_steps_of_each_stage():
     plan = plan_of("FROM base AS one\nRUN a\nENV X=1\nFROM one\nWORKDIR /w\nCOPY $X y\nWORKDIR /\n")
     assert [vertex.title for stage in plan.stages.values() for vertex in stage.vertices] == [
         "[one 2/2] RUN a",
-        "[stage-1 2/4] WORKDIR /w",
-        "[stage-1 3/4] COPY 1 y",
+        "[stage-1 1/3] WORKDIR /w",
+        "[stage-1 2/3] COPY 1 y",
     ]
     assert plan.stages[0].title.startswith("[one 1/2] FROM ")
+    many = plan_of("FROM base\n" + "RUN a\n" * 9)
+    assert [vertex.title for vertex in many.stages[0].vertices][7:] == ["[ 9/10] RUN a", "[10/10] RUN a"]

@@ -12,7 +12,7 @@ import pytest
 
 from coopery.cache.store import Store
 from coopery.context.local import LocalContext
-from coopery.errors import ContextError, CooperyError, IntegrityError
+from coopery.errors import ContextError, CooperyError, DockerfileError, IntegrityError
 from coopery.plan.ops import CopyOp, MakeDirectoryOp, SourceRef
 from coopery.ports import Change
 from coopery.solver.copying import copy_change, directory_change, with_parents
@@ -72,9 +72,9 @@ def test_workdir(path, user, made):
 
 
 def test_workdir_over_a_file_and_for_nobody():
-    with pytest.raises(IntegrityError, match="/file is a file"):
+    with pytest.raises(DockerfileError, match="/file is a file"):
         directory_change(MakeDirectoryOp("/file", ""), ROOT, read, NOW)
-    with pytest.raises(IntegrityError, match="/file is a file"):
+    with pytest.raises(DockerfileError, match="/file is a file"):
         directory_change(MakeDirectoryOp("/file/x/y", ""), ROOT, read, NOW)
     with pytest.raises(UnknownUser):
         directory_change(MakeDirectoryOp("/x", "nobody"), ROOT, read, NOW)

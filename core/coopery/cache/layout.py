@@ -32,5 +32,7 @@ def cache_root(environ: Mapping[str, str]) -> str:
     """The cache's directory: $COOPERY_CACHE, else coopery under $XDG_CACHE_HOME or ~/.cache."""
     if given := environ.get("COOPERY_CACHE"):
         return os.path.abspath(given)
-    base = environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME") or "/root", ".cache")
+    base = environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # as the XDG base directory specification demands
+        base = os.path.join(environ.get("HOME") or "/", ".cache")
     return os.path.join(os.path.abspath(base), "coopery")

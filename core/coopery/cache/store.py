@@ -295,7 +295,8 @@ class Store:
     @contextlib.contextmanager
     def step_lock(self, key: Digest) -> Iterator[None]:
         """Held by one build at a time, so that equal steps of concurrent builds run once."""
-        handle = os.open(os.path.join(self.root, "steps", key.hex), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with storage_errors("locking a step"):
+            handle = os.open(os.path.join(self.root, "steps", key.hex), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import click
 
 from coopery.build import build
+from coopery.cli.registry_options import registry_options
 from coopery.cli.values import (
     parse_annotations,
+    parse_build_args,
     parse_hosts,
     parse_pairs,
     parse_secrets,
@@ -21,6 +23,7 @@ from coopery.engines.outputs import with_push
 from coopery.errors import CooperyError, UsageError
 from coopery.oci.platform import Platform, host
 from coopery.progress import Board, failure_log, make_progress
+from coopery.registry.settings import RegistrySettings
 from coopery.request import DEFAULT_SHM_SIZE, BuildRequest, Output
 from coopery.sandbox.enter import ISOLATIONS, enter
 
@@ -40,17 +43,21 @@ from coopery.sandbox.enter import ISOLATIONS, enter
 @click.option("--network", default="default", metavar="MODE", help="default, host or none, for all RUN steps.")
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever the cache has.")
 @click.option("-o", "--output", multiple=True, metavar="SPEC", help="type=image|registry|oci|docker|tar|local,…")
+@click.option("--parallel", default=5, type=click.IntRange(1, 64), metavar="N", help="Blobs on their way at once [5].")
 @click.option("--platform", default="", metavar="OS/ARCH", help="The platform to build for: this machine's.")
 @click.option("--progress", default="auto", metavar="KIND", help="auto, plain, tty, json or quiet.")
 @click.option("--pull", is_flag=True, help="Ask the registry for base images, whatever the cache knows.")
 @click.option("--push", is_flag=True, help="Push the image to the registries its tags name.")
+@click.option("--push-ignore-immutable-tag-errors", is_flag=True, help="Leave tags that may not be moved as they are.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's ID only.")
 @click.option("--scratch", default="auto", metavar="WHERE", help="Where steps work: auto, memory, disk or a path.")
 @click.option("--secret", multiple=True, metavar="SPEC", help="id=NAME[,src=FILE|,env=VARIABLE]")
 @click.option("--shm-size", default="", metavar="SIZE", help="Size of /dev/shm in steps [64m].")
+@click.option("--skip-push-permission-check", is_flag=True, help="Don't ask registries whether we may push first.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="A name for the image: [registry/]name[:tag].")
 @click.option("--target", default="", metavar="STAGE", help="The stage to build [the last].")
 @click.option("--ulimit", multiple=True, metavar="NAME=SOFT[:HARD]", help="A resource limit for the steps.")
+@registry_options()
 def command(
     context: str,
     add_host: Sequence[str],
@@ -66,17 +73,21 @@ def command(
     network: str,
     no_cache: bool,
     output: Sequence[str],
+    parallel: int,
     platform: str,
     progress: str,
     pull: bool,
     push: bool,
+    push_ignore_immutable_tag_errors: bool,
     quiet: bool,
     scratch: str,
     secret: Sequence[str],
     shm_size: str,
+    skip_push_permission_check: bool,
     tags: Sequence[str],
     target: str,
     ulimit: Sequence[str],
+    registries: RegistrySettings,
 ) -> None:
     """Build an image from a Dockerfile.
 
@@ -103,8 +114,8 @@ def command(
         tags=tuple(tags),
         outputs=with_push(outputs, push),
         target=target,
-        build_args=parse_pairs(build_arg, "--build-arg", os.environ),
-        labels=parse_pairs(label, "--label"),
+        build_args=parse_build_args(build_arg, os.environ),
+        labels=parse_pairs(label, "--label", bare=True),
         annotations=parse_annotations(annotation),
         platform=Platform.parse(platform) if platform else host(),
         build_contexts=parse_pairs(build_context, "--build-context"),
@@ -119,6 +130,9 @@ def command(
         scratch=scratch,
         iid_file=iidfile,
         metadata_file=metadata_file,
+        parallel=parallel,
+        check_push=not skip_push_permission_check,
+        ignore_immutable_tags=push_ignore_immutable_tag_errors,
     )
     if not request.outputs and not quiet:
         click.echo(
@@ -129,7 +143,7 @@ def command(
     entered = enter(request.isolation, os.environ)
     board = make_progress("quiet" if quiet else progress, sys.stderr, environ=os.environ)
     try:
-        report = build(request, entered, board, os.environ, lambda value: board.redactor.add([value]))
+        report = build(request, entered, board, os.environ, lambda value: board.redactor.add([value]), registries)
     except CooperyError as error:
         _add_log(error, board)
         raise

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
-import sys
 from collections.abc import Mapping
-from types import FrameType
-from typing import NoReturn
 
 import click
 
 from coopery import __version__
-from coopery.errors import CooperyError, ExportError, Interrupted, StorageError
+from coopery.errors import CooperyError, Interrupted, StorageError
 
 _COMMANDS: Mapping[str, str] = {
     "build": "coopery.cli.build",
     "cache": "coopery.cli.cache",
+    "copy": "coopery.cli.copy",
     "doctor": "coopery.cli.doctor",
+    "index": "coopery.cli.index",
+    "inspect": "coopery.cli.inspect",
+    "login": "coopery.cli.login",
+    "logout": "coopery.cli.logout",
 }
 
 
@@ -53,20 +54,6 @@ class _Lazy(click.Group):
 @click.version_option(__version__, "-V", "--version", prog_name="coopery")
 def cli() -> None:
     """Build container images without a daemon and without privileges."""
-
-
-def main() -> NoReturn:
-    """Run the command line and exit with the status that errors.py documents."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    status = run(sys.argv[1:])
-    # Threads of a build that was stopped may be waiting for another build's lock: they end with the process.
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            status = status or ExportError.exit_code
-    os._exit(status)
 
 
 def run(arguments: list[str]) -> int:
@@ -109,7 +96,3 @@ def _internal(error: Exception) -> int:
     click.echo(f"ERROR: internal error: {type(error).__name__}: {error}", err=True)
     click.echo("hint: this is a fault of coopery's own; COOPERY_DEBUG=1 shows where it happened", err=True)
     return CooperyError.exit_code
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -32,14 +32,25 @@ _ULIMITS = (
 )
 
 
-def parse_pairs(texts: Sequence[str], option: str, environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
-    """KEY=VALUE values, the last of a key winning. With `environ`, a lone KEY takes its value from there, if any."""
+def parse_build_args(texts: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """`--build-arg` values, and SOURCE_DATE_EPOCH of the environment, which buildx passes on by itself."""
+    given = parse_pairs(texts, "--build-arg", environ)
+    epoch = environ.get("SOURCE_DATE_EPOCH")
+    return given if not epoch or "SOURCE_DATE_EPOCH" in given else {**given, "SOURCE_DATE_EPOCH": epoch}
+
+
+def parse_pairs(
+    texts: Sequence[str], option: str, environ: Mapping[str, str] | None = None, *, bare: bool = False
+) -> Mapping[str, str]:
+    """KEY=VALUE values, the last of a key winning. With `environ`, a lone KEY takes its value from there, if any;
+    with `bare` it stands for an empty value.
+    """
     pairs: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        if not key or (not equals and environ is None):
+        if not key or not (equals or bare or environ is not None):
             raise UsageError(f"{option} {text!r} is not KEY=VALUE", hint=f"write {option} KEY=VALUE")
-        if equals:
+        if equals or bare:
             pairs[key] = value
         elif environ is not None and key in environ:
             pairs[key] = environ[key]

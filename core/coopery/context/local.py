@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import time
@@ -26,6 +27,9 @@ _KINDS = {
 #: A file changed this shortly before it was hashed may change again within the clock's grain: not remembered.
 _RACY_NS = 100_000_000
 _PIECE = 1 << 20
+
+#: Size, times of contents and of attributes, inode: equal as long as a file stays the same.
+Fingerprint = tuple[int, int, int, int]
 
 
 class Memory(Protocol):
@@ -52,7 +56,7 @@ class LocalContext:
         self._rules = rules
         self._memory = memory
         self._inodes: dict[tuple[int, int], object] = {}
-        self._stats: dict[bytes, tuple[int, int, int, int]] = {}
+        self._stats: dict[bytes, Fingerprint] = {}
         known = memory.load()
         self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
         self._seen: dict[str, list[Any]] = {}
@@ -118,7 +122,7 @@ class LocalContext:
         inode = None
         if info.st_nlink > 1:
             inode = self._inodes.setdefault((info.st_dev, info.st_ino), object())
-        self._stats[path] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+        self._stats[path] = _fingerprint(info)
         return Node(entry, None, None, inode)
 
     def _directory(self, entry: Entry, ignored: bool) -> Node | None:
@@ -141,13 +145,18 @@ class LocalContext:
             return ()
 
     def open(self, node: Node) -> BinaryIO:
-        """The file's contents; never through a symbolic link, whatever was put in its place meanwhile."""
+        """The file's contents; never through a symbolic link, whatever was put in its place meanwhile.
+
+        Closing it raises ContextError if the file has changed since the context was looked through: what was read
+        is then not what the cache key was made from.
+        """
         path = node.entry.path
         resolve = kernel.RESOLVE_BENEATH | kernel.RESOLVE_NO_SYMLINKS
         try:
-            return os.fdopen(kernel.openat2(self._root, path, os.O_RDONLY, resolve=resolve), "rb", buffering=0)
+            handle = kernel.openat2(self._root, path, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
         except OSError as error:
             raise self._unreadable(path, error) from error
+        return _Steady(handle, self._stats[path], os.path.join(self.root, os.fsdecode(path)))
 
     def digest(self, node: Node) -> bytes:
         """The SHA-256 of the file's contents; remembered as long as its size, times and inode stay the same."""
@@ -173,3 +182,29 @@ class LocalContext:
         shown = os.path.join(self.root, os.fsdecode(path))
         hint = "make it readable, or leave it out with a line in .dockerignore"
         return ContextError(f"can't read {shown} in the build context: {error.strerror}", hint=hint)
+
+
+def _fingerprint(info: os.stat_result) -> Fingerprint:
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+
+
+class _Steady(io.FileIO):
+    """A file that must stay as it was when its fingerprint was taken, until it is closed."""
+
+    def __init__(self, handle: int, fingerprint: Fingerprint, shown: str) -> None:
+        super().__init__(handle, "rb")
+        self._fingerprint = fingerprint
+        self._shown = shown
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            steady = _fingerprint(os.fstat(self.fileno())) == self._fingerprint
+        finally:
+            super().close()
+        if not steady:
+            raise ContextError(
+                f"{self._shown} changed while the build was running",
+                hint="build when nothing writes to the context, or leave the file out with a line in .dockerignore",
+            )

@@ -55,6 +55,10 @@ class Contexts:
                 shown = f"--build-context {name}={where}" if name else where
                 hint = "give a directory (clone or download it first), or docker-image://NAME for a named context"
                 raise UsageError(f"{shown}: a build context of this kind can't be read", hint=hint)
+        for name, where in request.build_contexts.items():
+            if not where.startswith("docker-image://") and not os.path.isdir(where):
+                hint = f"give a directory or an image: --build-context {name}=docker-image://NAME"
+                raise UsageError(f"--build-context {name}={where}: there is no such directory", hint=hint)
         self._request = request
         self._store = store
         self._open: dict[str, LocalContext] = {}

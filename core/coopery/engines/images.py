@@ -15,7 +15,7 @@ from coopery.oci.manifest import Manifest, parse_manifest
 from coopery.oci.platform import Platform
 from coopery.oci.reference import Reference
 from coopery.plan.plan import BaseImage
-from coopery.ports import Fetched, Progress, Registry
+from coopery.ports import Fetched, Progress, Source
 from coopery.registry.fetch import fetch_image
 from coopery.solver.layers import Once
 
@@ -23,7 +23,7 @@ from coopery.solver.layers import Once
 class Images:
     """Resolves each reference once in a build. Safe to use from any thread."""
 
-    def __init__(self, store: Store, registry: Registry, platform: Platform, progress: Progress, *, pull: bool) -> None:
+    def __init__(self, store: Store, registry: Source, platform: Platform, progress: Progress, *, pull: bool) -> None:
         """Images are those for `platform`. With `pull` a registry that doesn't answer is an error in any case."""
         self._store = store
         self._registry = registry

@@ -17,18 +17,19 @@ from coopery.dockerfile import parse
 from coopery.engines.contexts import Contexts
 from coopery.engines.images import Images
 from coopery.engines.outputs import Delivered, Delivery, check_outputs, names_of
+from coopery.engines.preflight import Preflight
 from coopery.engines.uploader import Uploader
-from coopery.errors import CooperyError, Location, UsageError
+from coopery.errors import CooperyError, Interrupted, Location, UsageError
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image
 from coopery.oci.platform import host
 from coopery.oci.reference import Reference
-from coopery.plan.ops import CopyOp
+from coopery.plan.ops import CopyOp, Surroundings
 from coopery.plan.outline import Outline, outline
 from coopery.plan.plan import BaseImage, Plan
 from coopery.plan.planner import make_plan
-from coopery.ports import Progress, Registry, Sandbox, Snapshotter
+from coopery.ports import Progress, Registry, Sandbox, Snapshotter, Source
 from coopery.request import BuildRequest
 from coopery.solver.assemble import assemble
 from coopery.solver.layers import Layers, Once
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from coopery.solver.runtime import StepEnvironment
 
 
+#: A build arg, or a global ARG, that takes the place of the clock (reproducible-builds.org/specs/source-date-epoch).
+_EPOCH = "SOURCE_DATE_EPOCH"
+_LONGEST_EPOCH = 11  # digits: until the year 5138
+
+
 class Workshop(Protocol):
     """How commands run here; asked for only when one has to."""
 
@@ -51,6 +57,10 @@ class Workshop(Protocol):
     @property
     def snapshotters(self) -> Sequence[Snapshotter]:
         """The snapshotters, in order of preference."""
+
+    @property
+    def private_mounts(self) -> bool:
+        """Whether this process has a mount namespace of its own."""
 
     def scratch_is_full(self) -> bool:
         """Whether the first snapshotter's scratch space has run out."""
@@ -73,13 +83,17 @@ class NativeEngine:
     def __init__(
         self,
         store: Store,
+        source: Source,
         registry: Registry,
         workshop: Workshop,
         environ: Mapping[str, str],
         mask: Callable[[bytes], None],
     ) -> None:
-        """`environ` is where secrets come from that are given by variable; `mask` is told each value that is read."""
+        """Images are pulled from `source` and pushed to `registry`. `environ` is where secrets come from that
+        are given by variable; `mask` is told each value that is read.
+        """
         self.store = store
+        self.source = source
         self.registry = registry
         self.workshop = workshop
         self.environ = environ
@@ -94,10 +108,15 @@ class NativeEngine:
             )
         check_outputs(request)
         with contextlib.ExitStack() as stack:
-            pools = _Pools(stack)
+            pools = _Pools(stack, request.parallel)
             contexts = Contexts(request, self.store)
             stack.callback(contexts.close)
             return _Build(self, request, progress, contexts, pools, stack).run()
+
+
+def _is_stop(kind: type[BaseException] | None) -> bool:
+    """Whether the user wants the build to end: then no registry that is slow to answer is waited for."""
+    return kind is not None and issubclass(kind, (KeyboardInterrupt, Interrupted))
 
 
 class _Pools:
@@ -106,18 +125,20 @@ class _Pools:
     No job of a pool waits for another job of the same pool, but in `archive`: there for one submitted earlier.
     """
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
+    def __init__(self, stack: contextlib.ExitStack, parallel: int) -> None:
+        """`parallel` is how many blobs may be on their way at once, each way."""
         cpus = os.cpu_count() or 1
 
         def pool(size: int, name: str) -> Executor:
             made = ThreadPoolExecutor(size, name)
-            stack.callback(made.shutdown, wait=True, cancel_futures=True)
+
+            stack.push(lambda kind, *_: made.shutdown(wait=not _is_stop(kind), cancel_futures=True))
             return made
 
         self.resolve = pool(8, "resolve")
-        self.fetch = pool(4, "fetch")
+        self.fetch = pool(parallel, "fetch")
         self.compress = pool(max(1, cpus), "compress")
-        self.send = pool(4, "send")
+        self.send = pool(parallel, "send")
         self.archive = pool(max(2, cpus), "archive")
 
 
@@ -142,13 +163,10 @@ class _Build:
         self._pools = pools
         self._records = LocalRecords(engine.store)
         codec = _codec(request)
-        self._layers = Layers(engine.store, self._records, engine.registry, codec, pools.compress)
-        self._images = Images(engine.store, engine.registry, request.platform, progress, pull=request.pull)
+        self._layers = Layers(engine.store, self._records, engine.source, codec, pools.compress)
+        self._images = Images(engine.store, engine.source, request.platform, progress, pull=request.pull)
         self._environment: Once[str, StepEnvironment] = Once()
-        epoch = request.build_args.get("SOURCE_DATE_EPOCH", "")
-        if epoch and not epoch.isdecimal():
-            raise UsageError(f"SOURCE_DATE_EPOCH={epoch} is not a number of seconds since 1970")
-        self._epoch_ns = int(epoch) * 1_000_000_000 if epoch else None
+        self._epoch_ns: int | None = None  # SOURCE_DATE_EPOCH
 
     def run(self) -> BuildReport:
         """From the Dockerfile to the outputs."""
@@ -158,15 +176,17 @@ class _Build:
             self._progress.warn(text)
         pushed = [name for output in request.outputs if output.push for name in names_of(output.names or request.tags)]
         uploader = Uploader(self._layers, self._engine.registry, pushed, self._pools.send)
-        self._stack.callback(uploader.finish)
+        self._stack.push(lambda kind, *_: None if _is_stop(kind) else uploader.finish())
+        checked = pushed if request.check_push else ()
+        preflight = Preflight(self._engine.registry, checked, self._pools.resolve, self._progress)
         base = plan.lineage[0].base_image
-        image = self._solve(lined, plan, uploader, base)
+        image = self._solve(lined, plan, uploader, preflight, base)
+        preflight.finish()
         uploader.finish()
         delivery = Delivery(
             request, image, base, self._layers, self._engine.registry, lambda: self._tree(image, base), self._progress
         )
-        delivered = [item for output in request.outputs for item in delivery.deliver(output)]
-        return self._report(image, delivered)
+        return self._report(image, delivery.deliver(request.outputs))
 
     # ---------------------------------------------------------------------------------------------------- plan
 
@@ -188,6 +208,7 @@ class _Build:
             step.failed(error.message)
             raise
         step.done()
+        self._epoch_ns = _epoch_ns(request.build_args.get(_EPOCH) or lined.globals.get(_EPOCH, ""))
         # All references are known now: resolve them at once, while the context is being read.
         for reference in lined.images:
             self._pools.resolve.submit(self._images.get, reference)
@@ -198,13 +219,21 @@ class _Build:
             build_args=request.build_args,
             labels=request.labels,
             contexts=request.build_contexts,
-            network=request.network,
+            around=Surroundings(
+                request.network,
+                tuple(name for name, _ in request.add_hosts),
+                tuple(f"{limit.name}={limit.soft}:{limit.hard}" for limit in request.ulimits),
+                request.shm_size,
+                "" if self._epoch_ns is None else str(self._epoch_ns),
+            ),
         )
         return lined, plan
 
     # --------------------------------------------------------------------------------------------------- solve
 
-    def _solve(self, lined: Outline, plan: Plan, uploader: Uploader, base: BaseImage | None) -> Image:
+    def _solve(
+        self, lined: Outline, plan: Plan, uploader: Uploader, preflight: Preflight, base: BaseImage | None
+    ) -> Image:
         request, workshop = self._request, self._engine.workshop
         lineage = {stage.index for stage in plan.lineage}
         means = Means(
@@ -222,6 +251,7 @@ class _Build:
         )
 
         def on_start() -> None:
+            preflight.start()
             if base:
                 uploader.base(base.image.layers, base.fetched.reference)
 
@@ -239,9 +269,15 @@ class _Build:
             use_cache=not request.no_cache,
             parallel=max(4, 2 * (os.cpu_count() or 1)),
             on_start=on_start,
+            may_run=preflight.passed,
             on_layer=on_layer,
         )
-        outcomes = solver.solve()
+        try:
+            outcomes = solver.solve()
+        except Interrupted:
+            if preflight.failure:  # which is why
+                raise preflight.failure from None
+            raise
         now = timestamp(self._now_ns())
         epoch = timestamp(self._epoch_ns) if self._epoch_ns is not None else ""
         return assemble(plan, outcomes, self._layers.encode, now=now, epoch=epoch)
@@ -253,7 +289,9 @@ class _Build:
         from coopery.solver.runtime import StepEnvironment, secrets_directory
 
         def make() -> StepEnvironment:
-            memory = self._stack.enter_context(secrets_directory(self._engine.store.tmp))
+            engine = self._engine
+            directory = secrets_directory(engine.store.tmp, private_mounts=engine.workshop.private_mounts)
+            memory = self._stack.enter_context(directory)
             return StepEnvironment(
                 self._engine.store, self._request.secrets, self._engine.environ, memory, self._engine.mask
             )
@@ -311,6 +349,13 @@ class _Lookups:
         except CooperyError as error:
             error.at(location, self._source)
             raise
+
+
+def _epoch_ns(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_EPOCH):
+        hint = "write the number, such as that of `git log -1 --format=%ct`"
+        raise UsageError(f"{_EPOCH}={text} is not a number of seconds since 1970", hint=hint)
+    return int(text) * 1_000_000_000 if text else None
 
 
 def _codec(request: BuildRequest) -> Codec:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from coopery.errors import EnvironmentUnsuitable, ExportError, UsageError
+from coopery.errors import CooperyError, EnvironmentUnsuitable, ExportError, Interrupted, UsageError, several
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image
 from coopery.oci.reference import Reference
 from coopery.plan.plan import BaseImage
-from coopery.ports import Progress, Registry, StepProgress
+from coopery.ports import Progress, Registry
 from coopery.request import BuildRequest, Output
 from coopery.solver.layers import Layers
 from coopery.tree.tree import Tree
@@ -84,8 +84,24 @@ class Delivery:
         self._tree = tree
         self._progress = progress
 
-    def deliver(self, output: Output) -> list[Delivered]:
-        """Bring the image to one output."""
+    def deliver(self, outputs: Sequence[Output]) -> list[Delivered]:
+        """Bring the image to all outputs, one after the other. Where one fails the others are served all the same;
+        then the failures are raised as one error of the first one's class.
+        """
+        delivered: list[Delivered] = []
+        failures: list[tuple[str, CooperyError]] = []
+        for output in outputs:
+            try:
+                delivered += self._deliver(output)
+            except Interrupted:
+                raise
+            except CooperyError as error:
+                failures.append((f"{output.type} {output.dest}".rstrip(), error))
+        if failures:
+            raise several(failures, len(outputs), "outputs")
+        return delivered
+
+    def _deliver(self, output: Output) -> list[Delivered]:
         names = names_of(output.names) or names_of(self._request.tags)
         if output.type in ("image", "registry"):
             return self._push(output, names) if output.push else []
@@ -104,47 +120,30 @@ class Delivery:
         return {**self._request.annotations, **output.annotations}
 
     def _push(self, output: Output, names: Sequence[Reference]) -> list[Delivered]:
-        annotations, docker = self._annotations(output), not output.oci_media_types
-        manifest, _ = self._image.manifest(docker=docker, annotations=annotations)
-        digest = Digest.of(manifest.serialize())
+        from coopery.export.registry import push
+
         step = self._progress.step("pushing " + ", ".join(str(name) for name in names))
         step.start()
         try:
-            # What a registry lists under the tag it holds whole: then there is nothing to send.
-            present = {name: self._present(name, digest) for name in names}
-            missing = [name for name in names if present[name] is None]
-            pushed = self._push_missing(missing, annotations, docker, step) if missing else {}
-            delivered = []
-            for name in names:
-                descriptor = present[name] or pushed[name]
-                step.status(f"{name}@{descriptor.digest}" + (" is up to date" if present[name] else ""))
-                delivered.append(Delivered("registry", str(name), descriptor))
+            pushed = push(
+                self._registry,
+                self._image,
+                names,
+                self.blob,
+                step=step,
+                mount_from=self._layers.places(self._base) if self._base else (),
+                docker_types=not output.oci_media_types,
+                annotations=self._annotations(output),
+                parallel=self._request.parallel,
+                ignore_immutable=self._progress.warn if self._request.ignore_immutable_tags else None,
+            )
         except BaseException as error:
             step.failed(str(error))
             raise
         step.done()
-        return delivered
-
-    def _present(self, name: Reference, digest: Digest) -> Descriptor | None:
-        found = self._registry.head(name)
-        return found if found and found.digest == digest else None
-
-    def _push_missing(
-        self, names: Sequence[Reference], annotations: Mapping[str, str], docker: bool, step: StepProgress
-    ) -> dict[Reference, Descriptor]:
-        from coopery.export.registry import push
-
-        pushed = push(
-            self._registry,
-            self._image,
-            names,
-            self.blob,
-            step=step,
-            mount_from=[self._base] if self._base else (),
-            docker_types=docker,
-            annotations=annotations,
-        )
-        return {item.reference: item.descriptor for item in pushed}
+        return [
+            Delivered("registry", str(item.reference), item.descriptor) for item in pushed if item.outcome != "kept"
+        ]
 
     def _write(self, output: Output, names: Sequence[Reference]) -> Descriptor | None:
         from coopery.export.docker_archive import write_docker_archive

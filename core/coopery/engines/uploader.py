@@ -36,11 +36,13 @@ class Uploader:
             self._jobs.append(self._pool.submit(self._once.get, diff_id, lambda: self._send(diff_id)))
 
     def base(self, layers: Sequence[Layer], source: Reference) -> None:
-        """The base image's layers: mounted from `source`'s repository where it lies in the same registry."""
-        near = [reference for reference in self._repositories if reference.registry == source.registry]
+        """The base image's layers: mounted from where `source` lies in the same registry, be it as a mirror."""
+        places = self._layers.places(source)
+        registries = {place.registry for place in places}
+        near = [reference for reference in self._repositories if reference.registry in registries]
         for layer in layers if near else ():
             with self._lock:
-                self._jobs.append(self._pool.submit(self._mount, layer, source, near))
+                self._jobs.append(self._pool.submit(self._mount, layer, source, places, near))
 
     def finish(self) -> None:
         """Wait until everything that was begun has come to an end."""
@@ -59,14 +61,14 @@ class Uploader:
                 reference, layer.descriptor, lambda: self._layers.open_blob(layer.descriptor.digest)
             )
 
-    def _mount(self, layer: Layer, source: Reference, near: Sequence[Reference]) -> None:
+    def _mount(self, layer: Layer, source: Reference, places: Sequence[Reference], near: Sequence[Reference]) -> None:
         for reference in near:
             try:
                 self._registry.push_blob(
                     reference,
                     layer.descriptor,
                     lambda: self._layers.open_base_blob(layer.descriptor, source),
-                    [source],
+                    places,
                 )
             except CooperyError:
                 return

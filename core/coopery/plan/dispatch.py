@@ -39,7 +39,7 @@ from coopery.oci.digest import Digest
 from coopery.plan import keys
 from coopery.plan.copies import copy_operation
 from coopery.plan.exposed import exposed_ports
-from coopery.plan.ops import CopyOp, InlineFile, MakeDirectoryOp, Op, RunOp, Vertex
+from coopery.plan.ops import CopyOp, InlineFile, MakeDirectoryOp, Op, RunOp, Surroundings, Vertex
 from coopery.plan.outline import Outline, copy_source
 from coopery.plan.plan import BaseImage, PlannedStage, PlannedStep
 from coopery.plan.scope import Scope
@@ -91,7 +91,7 @@ class Dispatcher:
         lookups: StageLookups,
         images: dict[str, BaseImage],
         contexts: Mapping[str, str],
-        network: str,
+        around: Surroundings,
         done: Mapping[int, PlannedStage],
         stage: Stage,
     ) -> None:
@@ -100,7 +100,7 @@ class Dispatcher:
         self._lookups = lookups
         self._images = images
         self._contexts = contexts
-        self._network = network
+        self._around = around
         self._done = done
         self._stage = stage
         self._handlers: Mapping[type[Instruction], Callable[..., None]] = {
@@ -228,7 +228,7 @@ class Dispatcher:
         if run.security not in ("", "sandbox"):
             hint = "leave --security out: the step then runs in the ordinary sandbox"
             raise words.error(f"RUN --security={run.security} is not allowed", hint)
-        network = words.one(run.network) or self._network
+        network = words.one(run.network) or self._around.network
         if network not in ("default", "host", "none"):
             raise words.error(f"RUN --network={network}: there are default, none and host")
         cwd = state.config.working_dir or "/"
@@ -248,7 +248,7 @@ class Dispatcher:
         )
         shown_args = [f"|{len(args)}", *(f"{name}={value}" for name, value in args)] if args else []
         created_by = " ".join(["RUN", *shown_args, *op.argv])
-        key = keys.run_key(state.key, op, ())
+        key = keys.run_key(state.key, op, self._around)
         self._add(state, op, key, f"{position} {words.shown(run.original)}", run.location, created_by)
 
     def _mount(self, text: str, cwd: str, words: Words) -> MountSpec:
@@ -271,7 +271,7 @@ class Dispatcher:
             return
         op = MakeDirectoryOp(path, state.config.user)
         state.config = replace(state.config, working_dir=path)
-        key = keys.directory_key(state.key, op)
+        key = keys.directory_key(state.key, op, self._around)
         self._add(state, op, key, f"{position} {words.shown(workdir.original)}", workdir.location, created_by)
 
     def _copy(self, state: StageState, copy: Copy | Add, words: Words, position: str) -> None:
@@ -284,7 +284,7 @@ class Dispatcher:
         self._add(
             state,
             op,
-            keys.copy_key(state.key, op, content),
+            keys.copy_key(state.key, op, content, self._around),
             f"{position} {words.shown(copy.original)}",
             copy.location,
             f"{copy.keyword} {' '.join(shown)}",

@@ -12,7 +12,7 @@ from typing import Any
 
 from coopery.oci.digest import Digest
 from coopery.oci.platform import Platform
-from coopery.plan.ops import CopyOp, MakeDirectoryOp, RunOp
+from coopery.plan.ops import CopyOp, MakeDirectoryOp, RunOp, Surroundings
 
 #: Raised whenever the same operation begins to give another result.
 GENERATION = 1
@@ -23,26 +23,28 @@ def root_key(chain_id: Digest | None, platform: Platform) -> Digest:
     return _digest(["root", str(chain_id or ""), str(platform)])
 
 
-def run_key(parent: Digest, op: RunOp, sources: Sequence[Digest]) -> Digest:
-    """The key of a RUN; `sources` are the keys of what its bind mounts show, in order."""
+def run_key(parent: Digest, op: RunOp, around: Surroundings) -> Digest:
+    """The key of a RUN."""
     mounts = [mount.key_parts() for mount in op.mounts]
-    parts = ["run", op.argv, op.env, op.cwd, op.user, op.network, mounts]
+    limits = [around.hosts, around.ulimits, around.shm_size]
+    parts = ["run", op.argv, op.env, op.cwd, op.user, op.network, mounts, limits]
     script = op.script.content.hex() if op.script else None
-    return _digest([*parts, script, str(parent), [str(source) for source in sources]])
+    return _digest([*parts, script, str(parent)])
 
 
-def copy_key(parent: Digest, op: CopyOp, content: Digest) -> Digest:
+def copy_key(parent: Digest, op: CopyOp, content: Digest, around: Surroundings) -> Digest:
     """The key of a COPY or ADD; `content` is the key of the files that its patterns select.
 
     That several sources are named counts, even where only one is found: the destination is a directory then.
     """
     several = len(op.patterns) + len(op.inline) > 1
-    return _digest(["copy", op.destination, op.owner, op.mode, op.unpack, several, str(parent), str(content)])
+    parts = ["copy", op.destination, op.owner, op.mode, op.unpack, several, around.epoch]
+    return _digest([*parts, str(parent), str(content)])
 
 
-def directory_key(parent: Digest, op: MakeDirectoryOp) -> Digest:
+def directory_key(parent: Digest, op: MakeDirectoryOp, around: Surroundings) -> Digest:
     """The key of a WORKDIR."""
-    return _digest(["directory", op.path, op.user, str(parent)])
+    return _digest(["directory", op.path, op.user, around.epoch, str(parent)])
 
 
 def stage_files_key(stage: Digest, patterns: Sequence[str]) -> Digest:

@@ -22,6 +22,17 @@ class SourceRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the request, not the Dockerfile, says of all steps, as far as it can change what they give."""
+
+    network: str = "default"
+    hosts: tuple[str, ...] = ()  # names of --add-host
+    ulimits: tuple[str, ...] = ()  # name=soft:hard
+    shm_size: int = 0  # bytes
+    epoch: str = ""  # SOURCE_DATE_EPOCH: the time of directories that have to be made
+
+
+@dataclass(frozen=True, slots=True)
 class InlineFile:
     """A file whose content stands in the Dockerfile: a here-document of COPY or ADD."""
 

@@ -19,7 +19,7 @@ from coopery.oci.digest import Digest
 from coopery.oci.platform import Platform
 from coopery.plan.dispatch import Dispatcher, StageState, changes_files
 from coopery.plan.keys import root_key
-from coopery.plan.ops import CopyOp
+from coopery.plan.ops import CopyOp, Surroundings
 from coopery.plan.outline import SCRATCH, Outline, copy_source, outline_stage
 from coopery.plan.plan import BaseImage, Plan, PlannedStage
 from coopery.plan.scope import CONTROL_ARGS, DEFAULT_PATH, PROXY_ARGS, Scope
@@ -43,10 +43,10 @@ def make_plan(
     build_args: Mapping[str, str],
     labels: Mapping[str, str],
     contexts: Mapping[str, str],
-    network: str,
+    around: Surroundings,
 ) -> Plan:
     """The plan for the stages of `outline`. DockerfileError and ContextError where a line can't be carried out."""
-    planner = _Planner(outline, lookups, platform, build_args, contexts, network)
+    planner = _Planner(outline, lookups, platform, build_args, contexts, around)
     for index in outline.stages:
         planner.need(index)
     stages = dict(sorted(planner.stages.items()))
@@ -65,14 +65,14 @@ class _Planner:
         platform: Platform,
         build_args: Mapping[str, str],
         contexts: Mapping[str, str],
-        network: str,
+        around: Surroundings,
     ) -> None:
         self.outline = outline
         self.lookups = lookups
         self.platform = platform
         self.build_args = build_args
         self.contexts = contexts
-        self.network = network
+        self.around = around
         self.images: dict[str, BaseImage] = {}
         self.stages: dict[int, PlannedStage] = {}
         self.scopes: dict[int, Scope] = {}
@@ -121,20 +121,20 @@ class _Planner:
         env.setdefault("PATH", DEFAULT_PATH)
         scope = self.scopes[index] = Scope(env, self.build_args, self.outline.globals, inherited)
         state = StageState(config=config, scope=scope, key=key)
-        dispatcher = Dispatcher(
-            self.outline, self.lookups, self.images, self.contexts, self.network, self.stages, stage
-        )
+        dispatcher = Dispatcher(self.outline, self.lookups, self.images, self.contexts, self.around, self.stages, stage)
         instructions = (*dispatcher.triggers(triggers), *stage.instructions)
         for instruction in instructions:
             source = copy_source(dockerfile, instruction, index, self.contexts)
             if source and source.kind == "stage":
                 self.need(source.stage)
-        total = 1 + sum(changes_files(instruction) for instruction in instructions)
+        # As in BuildKit, FROM is the first of the numbered steps if it means an image, and none of them if not.
+        position = first = int(base_image is not None)
+        total = first + sum(changes_files(instruction) for instruction in instructions)
+        width = len(str(total))
         label = stage_label(self.outline, stage)
-        position = 1
         for instruction in instructions:
             position += changes_files(instruction)
-            dispatcher.dispatch(state, instruction, f"[{label}{position}/{total}]")
+            dispatcher.dispatch(state, instruction, f"[{label}{position:{width}}/{total}]")
         shown = base_image.fetched.reference if base_image else outlined.base or stage.base
         return PlannedStage(
             index=index,
@@ -145,7 +145,7 @@ class _Planner:
             root=key,
             steps=tuple(state.steps),
             config=replace(state.config, env=tuple(f"{name}={value}" for name, value in state.scope.env.items())),
-            title=f"[{label}1/{total}] FROM {shown}",
+            title=f"[{label}{1:{width}}/{total}] FROM {shown}",
             location=stage.location,
         )
 

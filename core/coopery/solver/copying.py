@@ -10,7 +10,7 @@ from coopery.archive.foreign import tar_bytes
 from coopery.archive.tar_reader import TarScanner
 from coopery.cache.store import Store
 from coopery.context.files import FileSource
-from coopery.errors import ContextError, IntegrityError
+from coopery.errors import ContextError, DockerfileError
 from coopery.plan.ops import CopyOp, MakeDirectoryOp
 from coopery.ports import Change, Opener
 from coopery.solver.users import ReadFile, file_owner
@@ -58,7 +58,7 @@ def copy_change(
 def directory_change(op: MakeDirectoryOp, destination: Tree, read: ReadFile, created_ns: int) -> Change:
     """What a WORKDIR puts on top of `destination`: the directories that are missing, owned by the stage's user.
 
-    Nothing if it is there already. IntegrityError if a file stands in its place.
+    Nothing if it is there already. DockerfileError if a file stands in its place.
     """
     path, node = destination.resolve(op.path.encode("utf-8", "surrogateescape"))
     if node is not None and node.entry.kind is Kind.DIRECTORY:
@@ -77,9 +77,9 @@ def directory_change(op: MakeDirectoryOp, destination: Tree, read: ReadFile, cre
     return with_parents(reversed(made), destination)
 
 
-def _in_the_way(path: bytes) -> IntegrityError:
+def _in_the_way(path: bytes) -> DockerfileError:
     shown = path.decode(errors="backslashreplace")
-    return IntegrityError(f"/{shown} is a file in the image", hint="remove the file in an earlier step")
+    return DockerfileError(f"/{shown} is a file in the image", hint="remove the file in an earlier step")
 
 
 def with_parents(change: Iterable[Pair], destination: Tree) -> list[Pair]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future
 from typing import BinaryIO, Generic, TypeVar
 
@@ -16,7 +17,7 @@ from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Layer, chain_ids
 from coopery.oci.reference import Reference
-from coopery.ports import Change, Registry, StepProgress, StoredLayer
+from coopery.ports import Change, Source, StepProgress, StoredLayer
 from coopery.tree.entry import Entry
 from coopery.tree.tree import Tree
 
@@ -53,7 +54,7 @@ class Once(Generic[K, V]):
 class Layers:
     """All that a build does with layers. Safe to use from any thread."""
 
-    def __init__(self, store: Store, records: LocalRecords, registry: Registry, codec: Codec, pool: Executor) -> None:
+    def __init__(self, store: Store, records: LocalRecords, registry: Source, codec: Codec, pool: Executor) -> None:
         """`pool` is where blocks are compressed; nothing that runs in it waits for anything else in it."""
         self._store = store
         self._records = records
@@ -83,10 +84,11 @@ class Layers:
         descriptor = layer.descriptor
         with self._store.stage() as tar:
             writer, scanner = HashingWriter(tar.write), TarScanner()
-            blob = self._blob(descriptor, source, progress)
-            for piece in decompress(blob, descriptor.media_type, max_output=_LARGEST_LAYER):
-                writer.write(piece)
-                scanner.feed(piece)
+            # Closed at once if this fails: it holds a lock that others wait for.
+            with contextlib.closing(self._blob(descriptor, source, progress)) as blob:
+                for piece in decompress(blob, descriptor.media_type, max_output=_LARGEST_LAYER):
+                    writer.write(piece)
+                    scanner.feed(piece)
             entries = scanner.finish()
             if writer.digest != layer.diff_id:
                 raise IntegrityError(
@@ -96,7 +98,9 @@ class Layers:
                 )
             return self._store.put_layer(tar, layer.diff_id, entries)
 
-    def _blob(self, descriptor: Descriptor, source: Reference, progress: StepProgress | None) -> Iterator[bytes]:
+    def _blob(
+        self, descriptor: Descriptor, source: Reference, progress: StepProgress | None
+    ) -> Generator[bytes, None, None]:
         """The blob's bytes, from the store or from the registry into the store."""
         # Unpacking and pushing may want the same blob at the same time: it is downloaded once.
         with self._pulls.get(descriptor.digest, threading.Lock):
@@ -112,6 +116,10 @@ class Layers:
         with self._store.open_blob(descriptor.digest) as file:
             while piece := file.read(_READ):
                 yield piece
+
+    def places(self, source: Reference) -> Sequence[Reference]:
+        """Where the layers of `source` may lie: blobs can be mounted from there."""
+        return self._registry.places(source)
 
     def open_base_blob(self, descriptor: Descriptor, source: Reference) -> BinaryIO:
         """A base's blob as transported, downloaded from `source`'s repository if need be."""

@@ -32,9 +32,10 @@ def read_in_root(rootfs: str, path: str) -> bytes | None:
         raise
     finally:
         os.close(root)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return None
         return file.read(_LARGEST_FILE)
 
 
@@ -166,18 +167,19 @@ def prepared_mounts(op: RunOp, environment: StepEnvironment) -> Iterator[tuple[t
 
 
 @contextlib.contextmanager
-def secrets_directory(parent: str) -> Iterator[str]:
-    """A directory below `parent` for secret files: on memory of this process's own where it may mount.
+def secrets_directory(parent: str, *, private_mounts: bool) -> Iterator[str]:
+    """A directory below `parent` for secret files: on memory if this process has a mount namespace of its own.
 
-    A mount goes with the process's namespace, so a killed build leaves nothing. Elsewhere it is a plain directory
-    that only we can enter, and the next build clears it away.
+    Such a mount goes with the namespace, so a killed build leaves nothing. Elsewhere it is a plain directory that
+    only we can enter, and the next build clears it away.
     """
     path = os.path.join(parent, "secrets")
     os.mkdir(path, 0o700)
     mounted = False
-    with contextlib.suppress(OSError):
-        kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=64m,mode=700")
-        mounted = True
+    if private_mounts:
+        with contextlib.suppress(OSError):
+            kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=64m,mode=700")
+            mounted = True
     try:
         yield path
     finally:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from coopery.solver.runtime import StepEnvironment
 
 
+#: Seconds between two looks at whether the build is being stopped.
+_GLANCE = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a solver works with. `snapshotters` and `sandbox` are called for only if a command has to run."""
@@ -64,7 +68,7 @@ class Solver:
         use_cache: bool,
         parallel: int,
         on_start: Callable[[], None],
-        may_run: Callable[[], bool],
+        may_run: Callable[[Callable[[], bool]], bool],
         on_layer: Callable[[int, Digest], None],
     ) -> None:
         """`source` are the Dockerfile's lines; `parallel` is how many commands run at a time at most.
@@ -184,7 +188,7 @@ class Solver:
             fetch = self._means.fetch_pool.submit
             futures = [fetch(self.layers.fetch, layer, reference, step) for layer in base.image.layers]
             try:
-                stored = [future.result() for future in futures]
+                stored = [self._awaited(future) for future in futures]
             except BaseException as error:
                 step.failed(str(error))
                 raise
@@ -192,6 +196,13 @@ class Solver:
             return stored
 
         return self._fetching.get(str(base.fetched.manifest.digest), work)
+
+    def _awaited(self, future: Future[StoredLayer]) -> StoredLayer:
+        """The future's result; Interrupted, without it, when the build is stopped: a registry may never answer."""
+        while not wait([future], timeout=_GLANCE).done:
+            if self.canceled():
+                raise Interrupted("the build was stopped")
+        return future.result()
 
     # ------------------------------------------------------------------------------------------------ Host
 
@@ -222,9 +233,10 @@ class Solver:
                 raise Interrupted("the build was stopped")
             yield
 
-    def may_run(self) -> bool:
-        """Whether commands may run at all; waits until that is known."""
-        return self._may_run()
+    def await_leave(self) -> None:
+        """Return when commands may run; Interrupted if they may not."""
+        if not self._may_run(self.canceled):
+            raise Interrupted("the build was stopped")
 
     def canceled(self) -> bool:
         """Whether the build is being stopped."""

@@ -51,8 +51,8 @@ class Host(Protocol):
     def running(self) -> contextlib.AbstractContextManager[None]:
         """Held while a command runs, so that not too many do."""
 
-    def may_run(self) -> bool:
-        """Whether commands may run at all; waits until that is known."""
+    def await_leave(self) -> None:
+        """Return when commands may run; Interrupted if they may not."""
 
     def canceled(self) -> bool:
         """Whether the build is being stopped."""
@@ -110,8 +110,8 @@ class StageRun:
             # First what it reads is waited for: a step that holds its lock, or shows as running, is at work.
             source = host.files(vertex.op) if isinstance(vertex.op, CopyOp) else None
             self._base()
-            if isinstance(vertex.op, RunOp) and not host.may_run():
-                raise Interrupted("the build was stopped")
+            if isinstance(vertex.op, RunOp):
+                host.await_leave()
             if host.use_cache:
                 lock.enter_context(host.store.step_lock(vertex.key))
                 if self._adopt(vertex):
@@ -174,12 +174,13 @@ class StageRun:
     def _run(self, vertex: Vertex, op: RunOp, progress: StepProgress, lock: contextlib.ExitStack) -> None:
         created = timestamp(self._host.now_ns())
         workspace = self._checkout(self._host.snapshotters[0])
-        status = self._command(op, workspace, progress)
-        if status and len(self._host.snapshotters) > 1 and self._host.scratch_is_full():
+        room = _RoomWatch(self._host.scratch_is_full)
+        status = self._command(op, workspace, progress, room)
+        if len(self._host.snapshotters) > 1 and room.ran_out(status):
             progress.log(b"the scratch space on memory is full: running the step again on disk\n", "stderr")
             self._close_workspace()
             workspace = self._checkout(self._host.snapshotters[1])
-            status = self._command(op, workspace, progress)
+            status = self._command(op, workspace, progress, _RoomWatch(lambda: False))
         if status:
             workspace.discard()
             raise step_failed(op, status)
@@ -192,9 +193,14 @@ class StageRun:
 
         self._layers.add(vertex.key, created, archive, lock, now=not capture.frozen)
 
-    def _command(self, op: RunOp, workspace: Workspace, progress: StepProgress) -> int:
+    def _command(self, op: RunOp, workspace: Workspace, progress: StepProgress, room: _RoomWatch) -> int:
         def log(data: bytes, stream: Literal["stdout", "stderr"]) -> None:
+            room.read(data)
             progress.log(data, stream)
+
+        def canceled() -> bool:
+            room.look()
+            return host.canceled()
 
         host = self._host
         with host.running(), prepared_mounts(op, host.environment) as (mounts, env):
@@ -206,7 +212,7 @@ class StageRun:
                 ulimits=self._settings.ulimits,
                 extra_env=env,
             )
-            status = host.sandbox.run(process, workspace.rootfs, mounts, log, host.canceled)
+            status = host.sandbox.run(process, workspace.rootfs, mounts, log, canceled)
         if host.canceled():
             raise Interrupted("the build was stopped")
         return status
@@ -236,6 +242,33 @@ class StageRun:
                 return file.read(node.entry.size)
 
         return read
+
+
+class _RoomWatch:
+    """Notices that a command met the end of its scratch space, also where it cleaned up or went on regardless."""
+
+    _SAID = (b"No space left on device", b"ENOSPC", b"no space left on device")
+
+    def __init__(self, is_full: Callable[[], bool]) -> None:
+        self._is_full = is_full
+        self._was_full = False
+        self._said = False
+        self._tail = b""
+
+    def look(self) -> None:
+        """To be called now and then while the command runs."""
+        self._was_full = self._was_full or self._is_full()
+
+    def read(self, data: bytes) -> None:
+        """Output of the command."""
+        text = self._tail + data
+        self._said = self._said or any(words in text for words in self._SAID)
+        self._tail = data[-32:]
+
+    def ran_out(self, status: int) -> bool:
+        """Whether the command, which ended with `status`, should have had more room."""
+        self.look()
+        return self._said or (status != 0 and self._was_full)
 
 
 def step_failed(op: RunOp, status: int) -> StepFailed:
