@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from coopery.oci.reference import DOCKER_HUB
+from coopery.errors import UsageError
+from coopery.oci.reference import DOCKER_HUB, is_registry, is_repository
 
 #: What docker and its helpers call Docker Hub.
 HUB_KEY = "https://index.docker.io/v1/"
@@ -25,6 +26,9 @@ class Key(NamedTuple):
 
     host: str
     namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.namespace}" if self.namespace else self.host
 
 
 def parse_key(text: str) -> Key:
@@ -54,3 +58,16 @@ def matching(texts: Iterable[str], registry: str, repository: str) -> list[str]:
 def server_url(registry: str) -> str:
     """What a credential helper is asked for `registry`."""
     return HUB_KEY if parse_key(registry).host == DOCKER_HUB else registry
+
+
+def parse_place(text: str) -> Key:
+    """The registry, or the namespace in one, that somebody wants to log in to; without a name Docker Hub.
+
+    UsageError if it can't be one.
+    """
+    key = parse_key(text or DOCKER_HUB)
+    if not is_registry(key.host) or (key.namespace and not is_repository(key.namespace)):
+        raise UsageError(
+            f"{text!r} is not the address of a registry", hint="write HOST[:PORT], or HOST[:PORT]/NAMESPACE"
+        )
+    return key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 from coopery.credentials.auth_file import AuthFile, parse_auth_file
 from coopery.credentials.helper import ask_helper
@@ -24,6 +25,10 @@ class VariableProvider:
         """The credential for the repository, or None; AuthError if the variable's value or a helper is no good."""
         data = self._environ.get(self._name, "").encode("utf-8", "surrogateescape")
         return _look_up(parse_auth_file(data, self._name), registry, repository, self._environ)
+
+    def advice(self, _registry: str, _repository: str, _action: str) -> str:
+        """None: what is configured speaks for itself."""
+        return ""
 
 
 class FileProvider:
@@ -51,28 +56,70 @@ class FileProvider:
             raise AuthError(f"{self._path} is larger than an auth file can be ({_MAX_SIZE} bytes)")
         return _look_up(parse_auth_file(data, self._path), registry, repository, self._environ)
 
+    def advice(self, _registry: str, _repository: str, _action: str) -> str:
+        """None: what is configured speaks for itself."""
+        return ""
+
+
+class CloudLogins:
+    """What clouds mint for their own registries; their modules are loaded when they are asked for the first time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._providers: tuple[CredentialProvider, ...] = ()
+
+    def get(self, registry: str, repository: str) -> Credential | None:
+        """The login that the registry's cloud gives; None for all other registries, and where there is none."""
+        found = (provider.get(registry, repository) for provider in self._clouds())
+        return next((credential for credential in found if credential), None)
+
+    def advice(self, registry: str, repository: str, action: str) -> str:
+        """What went wrong in the login, or what its identity lacks."""
+        return next(filter(None, (one.advice(registry, repository, action) for one in self._providers)), "")
+
+    def _clouds(self) -> Sequence[CredentialProvider]:
+        with self._lock:
+            if not self._providers:
+                from coopery.credentials.aws import Aws
+                from coopery.credentials.azure import Azure
+                from coopery.credentials.cloud import CloudProvider
+                from coopery.credentials.google import Google
+
+                self._providers = tuple(CloudProvider(cloud) for cloud in (Aws(), Google(), Azure()))
+            return self._providers
+
 
 class Chain:
     """Providers in turn: the first that has a credential."""
 
-    def __init__(self, providers: Sequence[CredentialProvider]) -> None:
+    def __init__(self, providers: Sequence[CredentialProvider], mask: Callable[[bytes], None] | None = None) -> None:
+        """`mask` is told each secret before it is handed out."""
         self._providers = tuple(providers)
+        self._mask = mask
 
     def get(self, registry: str, repository: str) -> Credential | None:
         """The first provider's credential for the repository, or None for anonymous; AuthError as theirs."""
         for provider in self._providers:
             found = provider.get(registry, repository)
             if found:
+                if self._mask:
+                    for secret in found.secrets:
+                        self._mask(secret)
                 return found
         return None
 
+    def advice(self, registry: str, repository: str, action: str) -> str:
+        """The first advice that a provider has."""
+        return next(filter(None, (one.advice(registry, repository, action) for one in self._providers)), "")
 
-def default_provider(environ: Mapping[str, str]) -> CredentialProvider:
-    """The places where docker and podman keep credentials, by the variables in `environ`.
+
+def default_provider(environ: Mapping[str, str], mask: Callable[[bytes], None] | None = None) -> CredentialProvider:
+    """The places where docker and podman keep credentials, by the variables in `environ`; then the clouds' own logins.
 
     In order: DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE, `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`,
     `$XDG_RUNTIME_DIR/containers/auth.json`. Within a file a credential helper comes before what the file holds itself.
-    Nothing is read before the first `get`.
+    Last, registries of AWS, Google Cloud and Azure by their libraries. Nothing is read before the first `get`.
+    `mask` is told each secret before it is handed out, so that no log shows it.
     """
     providers: list[CredentialProvider] = []
     if environ.get("DOCKER_AUTH_CONFIG"):
@@ -85,7 +132,8 @@ def default_provider(environ: Mapping[str, str]) -> CredentialProvider:
         providers.append(FileProvider(f"{home.rstrip('/')}/.docker/config.json", environ, wanted=False))
     if runtime := environ.get("XDG_RUNTIME_DIR"):
         providers.append(FileProvider(f"{runtime.rstrip('/')}/containers/auth.json", environ, wanted=False))
-    return Chain(providers)
+    providers.append(CloudLogins())
+    return Chain(providers, mask)
 
 
 def _look_up(file: AuthFile, registry: str, repository: str, environ: Mapping[str, str]) -> Credential | None:

@@ -9,7 +9,7 @@ from typing import Literal
 from coopery.errors import UsageError
 from coopery.progress.board import Board, Display, Quiet, StepRecord
 from coopery.progress.output import Output, TextStream
-from coopery.progress.redact import Redactor, redactor
+from coopery.redact import Redactor, redactor
 
 __all__ = ["Board", "Kind", "Redactor", "StepRecord", "failure_log", "make_progress", "redactor"]
 

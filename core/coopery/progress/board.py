@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from coopery.progress.lines import LineSplitter
-from coopery.progress.redact import RedactedStream, Redactor
+from coopery.redact import RedactedStream, Redactor
 
 Stream = Literal["stdout", "stderr"]
 Outcome = Literal["waiting", "running", "done", "cached", "failed", "canceled"]
