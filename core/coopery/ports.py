@@ -65,6 +65,12 @@ class Credential:
     def __repr__(self) -> str:
         return f"Credential(username={self.username!r}, …)"
 
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The parts that nobody may see."""
+        parts = (self.password, self.identity_token, self.registry_token)
+        return tuple(part.encode("utf-8", "surrogateescape") for part in parts if part)
+
 
 class CredentialProvider(Protocol):
     """Finds the credential for a repository. Asked again when a registry answers 401."""
@@ -72,9 +78,15 @@ class CredentialProvider(Protocol):
     def get(self, registry: str, repository: str) -> Credential | None:
         """The credential for `registry` (a host, with its port if it has one), or None for anonymous."""
 
+    def advice(self, registry: str, repository: str, action: str) -> str:
+        """After a refusal: what this provider knows of why, and what would help. Empty if nothing; holds no secret."""
 
-class Registry(Protocol):
-    """A registry client. Every digest is verified here, both ways; memory stays flat whatever a blob's size."""
+
+class Source(Protocol):
+    """Where images are pulled from. Every digest is verified here; memory stays flat whatever a blob's size."""
+
+    def places(self, reference: Reference) -> Sequence[Reference]:
+        """Where what `reference` names may really lie: itself, and what stands for it in mirrors of its registry."""
 
     def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """The manifest or index that `reference` names, with its descriptor."""
@@ -84,6 +96,10 @@ class Registry(Protocol):
 
     def blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
         """The blob's bytes in pieces; IntegrityError at the end if they don't match the descriptor."""
+
+
+class Registry(Source, Protocol):
+    """A registry client: a source that can be pushed to. What is pushed is verified too."""
 
     def has_blob(self, reference: Reference, digest: Digest) -> bool:
         """Whether the repository of `reference` holds the blob."""
@@ -100,6 +116,9 @@ class Registry(Protocol):
 
     def push_manifest(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
         """Put a manifest under the tag of `reference`, or under its digest if it has no tag."""
+
+    def check_push(self, reference: Reference) -> None:
+        """Return if the repository of `reference` may be pushed to, raise the reason if not; changes nothing."""
 
 
 # ------------------------------------------------------------------------------------------------ running

@@ -39,6 +39,26 @@ def open_registry(workplace: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def new_registry(workplace: Path) -> Iterator[str]:
+    """`host:port` of a registry of distribution 3, which tells how much of an upload it kept."""
+    program = shutil.which("registry")
+    if not program:
+        pytest.skip("needs distribution 3 (`registry` on the PATH)")
+    with real_registry(workplace / "new", program=program) as host:
+        yield host
+
+
+@pytest.fixture(params=["docker-registry", "registry"])
+def fresh_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """`host:port` of an empty registry: of Debian's distribution 2, and of distribution 3."""
+    program = shutil.which(request.param)
+    if not program:
+        pytest.skip(f"needs {request.param} on the PATH")
+    with real_registry(tmp_path / "fresh", program=program) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
 def basic_registry(workplace: Path) -> Iterator[str]:
     """`host:port` of a registry that wants USER and PASSWORD."""
     with real_registry(workplace / "basic", basic_auth(workplace / "basic")) as host:

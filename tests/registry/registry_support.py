@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import ssl
 import subprocess
 import threading
 import time
@@ -22,6 +23,8 @@ from coopery.oci.manifest import Manifest
 from coopery.oci.reference import Reference
 from coopery.ports import Credential
 from coopery.registry import RegistryClient
+from coopery.registry.mirrors import Mirrored
+from coopery.registry.settings import RegistrySettings
 from coopery.registry.transport import Transport
 
 USER, PASSWORD = "builder", "s3cret"
@@ -44,6 +47,9 @@ class Credentials:
         self.asked.append((registry, repository))
         return self.credentials.pop(0) if len(self.credentials) > 1 else self.credentials[0]
 
+    def advice(self, registry: str, repository: str, action: str) -> str:
+        return ""
+
 
 @dataclass
 class Client:
@@ -51,13 +57,22 @@ class Client:
 
     credentials: Credentials
     environ: dict[str, str] = field(default_factory=dict)
+    settings: RegistrySettings | None = None
     connections: int = 6
+    probe_seconds: float = 15.0
     pauses: list[float] = field(default_factory=list)
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.transport = Transport(sleep=self.pauses.append, environ=self.environ, connections=self.connections)
+        self.transport = Transport(
+            settings=self.settings,
+            sleep=self.pauses.append,
+            environ=self.environ,
+            connections=self.connections,
+            probe_seconds=self.probe_seconds,
+        )
         self.registry = RegistryClient(self.credentials, transport=self.transport, clock=lambda: self.now)
+        self.source = Mirrored(self.registry, self.transport.settings)
 
 
 def client(*credentials: Credential | None, **options: object) -> Client:
@@ -96,12 +111,21 @@ def push_image(registry: RegistryClient, reference: Reference, layer: bytes = b"
 
 
 @contextlib.contextmanager
-def real_registry(folder: Path, auth: str = "", tls: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """Debian's docker-registry on a free port of 127.0.0.1; gives `host:port`. `auth` and `tls` are configuration."""
-    program = shutil.which("docker-registry")
+def real_registry(
+    folder: Path,
+    auth: str = "",
+    tls: tuple[Path, Path] | None = None,
+    client_authority: Path | None = None,
+    program: str = "",
+) -> Iterator[str]:
+    """Debian's docker-registry, or `program`, on a free port of 127.0.0.1; gives `host:port`. `auth` and `tls` are
+    configuration; with `client_authority` it lets in only those who show a certificate of that authority.
+    """
+    program = program or shutil.which("docker-registry") or ""
     assert program, "the fixtures check for docker-registry"
     folder.mkdir(parents=True, exist_ok=True)
-    certificate = f', tls: {{certificate: "{tls[0]}", key: "{tls[1]}"}}' if tls else ""
+    clients = f', clientcas: ["{client_authority}"]' if client_authority else ""
+    certificate = f', tls: {{certificate: "{tls[0]}", key: "{tls[1]}"{clients}}}' if tls else ""
     config = folder / "config.yml"
     config.write_text(
         "version: 0.1\n"
@@ -176,7 +200,8 @@ class Reply:
 class ScriptedServer:
     """An HTTP server on loopback whose answers a function gives; it notes all requests."""
 
-    def __init__(self, answer: Callable[[Request], Reply]) -> None:
+    def __init__(self, answer: Callable[[Request], Reply], tls: tuple[Path, Path] | None = None) -> None:
+        """`tls` is a certificate and its key, for a server that speaks HTTPS."""
         self.answer = answer
         self.requests: list[Request] = []
         self.open_requests = 0
@@ -205,7 +230,7 @@ class ScriptedServer:
                     with lock:
                         owner.open_requests -= 1
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_one
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
 
             def reply(self, reply: Reply) -> None:
                 if reply.cut == -1:
@@ -232,7 +257,11 @@ class ScriptedServer:
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"http://{self.host}"
+        self.url = f"{'https' if tls else 'http'}://{self.host}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
@@ -288,7 +317,8 @@ class TokenServer(ScriptedServer):
         if self.stale:
             self.stale -= 1
             now -= 1000
-        claims = {"iss": "tests", "sub": user, "aud": SERVICE, "iat": now, "nbf": now - 5, "exp": now + 300, "jti": "1"}
+        claims = {"iss": "tests", "sub": user, "aud": SERVICE, "iat": now, "nbf": now - 5, "exp": now + 300}
+        claims["jti"] = str(len(self.requests))
         signed = ".".join(
             map(_segment, ({"typ": "JWT", "alg": "RS256", "x5c": [self._x5c]}, claims | {"access": access}))
         )

@@ -6,7 +6,6 @@ import io
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import pytest
@@ -28,6 +27,9 @@ from support.samples import Sample, file, sample, small
 class Anonymous:
     def get(self, registry: str, repository: str) -> Credential | None:
         return None
+
+    def advice(self, registry: str, repository: str, action: str) -> str:
+        return ""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,9 @@ def test_every_name_has_the_image(registry: Registry, client: RegistryClient, bo
     # Uploaded once, mounted into the second repository.
     assert set(blob.opened.values()) == {1}
     again = push(client, made.image, names, blob, step=step)
-    assert again == pushed
+    assert [(item.descriptor.digest, item.outcome) for item in again] == [
+        (item.descriptor.digest, "up to date") for item in pushed
+    ]
     assert set(blob.opened.values()) == {1}
     step.done()
 
@@ -115,9 +119,9 @@ def test_several_registries_at_once(
     if find_registry() is None:
         pytest.skip("needs docker-registry")
     made = small()
-    with running_registry(tmp_path_factory.mktemp("second")) as second, ThreadPoolExecutor(3) as pool:
+    with running_registry(tmp_path_factory.mktemp("second")) as second:
         names = [Reference.parse(f"{host}/several/app:1") for host in (registry.host, second.host)]
-        pushed = push(client, made.image, names, made.blob, step=step, pool=pool)
+        pushed = push(client, made.image, names, made.blob, step=step)
         check(registry, pushed[0], made)
         check(second, pushed[1], made)
 

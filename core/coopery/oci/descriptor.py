@@ -54,6 +54,7 @@ class Descriptor:
     platform: Platform | None = None
     annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     urls: tuple[str, ...] = ()
+    artifact_type: str = ""
 
     @classmethod
     def from_json(cls, value: Any) -> Descriptor:
@@ -75,7 +76,9 @@ class Descriptor:
             raise IntegrityError(f"malformed descriptor: {str(value)[:200]}") from error
         if not isinstance(media_type, str) or type(size) is not int or size < 0:
             raise IntegrityError(f"malformed descriptor: {str(value)[:200]}")
-        return cls(media_type, digest, size, platform, MappingProxyType(annotations), urls)
+        kind = value.get("artifactType")
+        artifact_type = kind if isinstance(kind, str) else ""
+        return cls(media_type, digest, size, platform, MappingProxyType(annotations), urls, artifact_type)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of this descriptor, members in the specification's order."""
@@ -90,4 +93,6 @@ class Descriptor:
                 value["platform"]["os.version"] = self.platform.os_version
             if self.platform.variant:
                 value["platform"]["variant"] = self.platform.variant
+        if self.artifact_type:
+            value["artifactType"] = self.artifact_type
         return value

@@ -18,6 +18,16 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
+def is_registry(text: str) -> bool:
+    """Whether `text` can be a reference's registry: a host, with its port if it has one."""
+    return _DOMAIN.fullmatch(text) is not None
+
+
+def is_repository(text: str) -> bool:
+    """Whether `text` can be a repository, or the first components of one."""
+    return _PATH.fullmatch(text) is not None and len(text) <= 255
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A repository in a registry, with a tag, a digest, both or neither. `str()` spells it in full."""
@@ -56,7 +66,7 @@ class Reference:
             registry = DOCKER_HUB
         if registry == DOCKER_HUB and "/" not in path:
             path = "library/" + path
-        if not _DOMAIN.fullmatch(registry) or not _PATH.fullmatch(path) or len(path) > 255:
+        if not is_registry(registry) or not is_repository(path):
             hint = "repository names are lower case: [registry/]path[:tag][@sha256:…]"
             raise UsageError(f"{text!r} is not an image reference", hint=hint)
         return cls(registry, path, tag, digest)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Literal, NoReturn, Protocol
 
 from coopery.errors import AuthError, NotFound, RegistryError
 from coopery.ports import Credential
+from coopery.registry.rate_limits import RateLimit
 
 _MAX_TEXT = 300
 _MAX_ERRORS = 5
+_MAX_ADVICE = 700
 
 CREDENTIAL_HINT = (
-    "credentials come from DOCKER_AUTH_CONFIG, from the config.json that `docker login` writes "
+    "credentials come from DOCKER_AUTH_CONFIG, from the config.json that `coopery login` and `docker login` write "
     "(in $DOCKER_CONFIG or ~/.docker), or from podman's auth.json"
 )
 
@@ -69,34 +72,84 @@ def who(credential: Credential | None) -> str:
     return "with a token"
 
 
-def refusal(registry: str, repository: str, action: str, credential: Credential | None, body: bytes = b"") -> AuthError:
-    """The error for a 401 or 403: which registry, repository and action, and whose credential was used."""
+#: Where a login fails, in order: there is no identity, the token server doesn't take it, or it may not do the thing.
+Hop = Literal["identity", "token", "scope"]
+
+
+def refusal(
+    registry: str,
+    repository: str,
+    action: str,
+    credential: Credential | None,
+    body: bytes = b"",
+    *,
+    hop: Hop = "scope",
+    server: str = "",
+    advice: str = "",
+) -> AuthError:
+    """The error for a 401 or 403: which registry, repository and action, whose credential was used, what is missing.
+
+    `server` is the token server's host if it was that which refused; without a `repository` it is about the registry
+    as such. `advice` is what the credential's provider knows.
+    """
+    # "scope" is what a 403 says, and a 401 for a token that was issued; "identity" a 401 for a user name and password.
     if credential is None:
-        hint = CREDENTIAL_HINT
+        hop, why = "identity", f"nothing says who we are to {registry}"
+    elif hop == "scope":
+        why = f"the credential was accepted and may not {action}"
+    elif server:
+        why = f"the token server {server} doesn't take that user name, password or token, or no more"
     else:
-        hint = f"check that the credential is still valid and may {action}; {CREDENTIAL_HINT}"
+        hop, why = "identity", "that user name and password are not taken, or no more"
+    if advice:
+        hint = f"this fails at the {hop}: {why}; {clean(advice, _MAX_ADVICE)}"
+    elif credential is None or hop != "scope":
+        hint = f"this fails at the {hop}: {why}; {CREDENTIAL_HINT}"
+    else:
+        hint = f"this fails at the {hop}: {why}; ask for that right, or use another credential: {CREDENTIAL_HINT}"
     if action == "pull":
         hint += "; registries also answer like this when the repository doesn't exist"
-    message = f"{registry} refused to let us {action} {repository} {who(credential)}"
+    place = f"{action} {repository}" if repository else action
+    message = f"{registry} refused to let us {place} {who(credential)}"
     return AuthError(message, hint=hint, detail=spoken(body))
 
 
-def fail(registry: str, what: str, status: int, body: bytes, retry_after: str = "") -> NoReturn:
-    """Raise the error for an answer nobody expected: NotFound for 404, RegistryError for all others.
+class Answered(Protocol):
+    """An answer, as far as it explains why it isn't the wanted one; `transport.Answer` is one."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+def fail(registry: str, what: str, answer: Answered) -> NoReturn:
+    """Raise `failure`."""
+    raise failure(registry, what, answer)
+
+
+def failure(registry: str, what: str, answer: Answered) -> RegistryError:
+    """The error for an answer nobody expected: NotFound for 404, RegistryError for all others.
 
     `what` says what was tried, such as "push of blob sha256:…"; 401 and 403 are `refusal`'s.
     """
-    detail = spoken(body)
+    status, detail = answer.status, spoken(answer.body)
     if status == 404:
         hint = "check the name and the tag; registries also say so of what a credential may not see"
-        raise NotFound(f"{what}: {registry} has no such thing", hint=hint, detail=detail)
+        return NotFound(f"{what}: {registry} has no such thing", hint=hint, detail=detail)
     hint = ""
     if status == 429:
         hint = "the registry limits how often it may be asked; a credential often raises the limit"
-        if retry_after:
-            hint += f" (it said to come back after {clean(retry_after, 40)})"
+        retry_after = answer.headers.get("retry-after")
+        known = [str(limit)] if (limit := RateLimit.of(answer.headers)) else []
+        known += [f"it said to come back after {clean(retry_after, 40)}"] if retry_after else []
+        hint += f" ({'; '.join(known)})" if known else ""
+    elif status == 405:
+        hint = "the registry, or how it is configured, doesn't allow this at all"
     elif status == 413:
         hint = "the registry, or a proxy in front of it, limits the size of uploads"
     elif status >= 500:
         hint = "the registry is in trouble; trying again later may help"
-    raise RegistryError(f"{what}: {registry} answered with status {status}", hint=hint, detail=detail)
+    return RegistryError(f"{what}: {registry} answered with status {status}", hint=hint, detail=detail)

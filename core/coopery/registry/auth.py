@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from coopery.errors import AuthError, RegistryError
 from coopery.ports import Credential
 from coopery.registry.answers import CREDENTIAL_HINT, clean, refusal, spoken
-from coopery.registry.endpoint import is_loopback, is_url, origin
+from coopery.registry.endpoint import PlainRule, is_loopback, is_url, origin, within_machine
 
 CLIENT_ID = "coopery"
 #: A token's life in seconds when the server doesn't say (token.md, "expires_in").
@@ -56,6 +56,8 @@ class Scope(NamedTuple):
 
 #: What one request needs; the first is the repository the request is about.
 Scopes = tuple[Scope, ...]
+#: Nothing but to be let in, which is what logging in asks for: a scope that token servers aren't told.
+ENTRY: Scopes = (Scope("", ("log in",)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +119,18 @@ def basic(credential: Credential) -> str:
     return "Basic " + base64.b64encode(pair).decode()
 
 
-def check_realm(realm: str, registry_url: str) -> str:
+def check_realm(realm: str, registry_url: str, plain: PlainRule = within_machine) -> str:
     """`realm` if a credential may be sent there, else AuthError.
 
-    A token server is on HTTPS; only a registry that is itself plain HTTP on this machine may have one that is too.
+    A token server is on HTTPS. Only a registry that is itself plain HTTP may have one that is too: on the same host,
+    on this machine if the registry is, or where `plain` says so.
     """
     host = origin(registry_url).host
     if not is_url(realm):
         raise AuthError(f"{host} names a token server whose address is not a usable URL")
     where = origin(realm)
-    within = origin(registry_url).scheme == "http" and is_loopback(host) and is_loopback(where.host)
-    if where.scheme != "https" and not within:
+    accepted = where.host == host or (plain(where) and (is_loopback(host) or not is_loopback(where.host)))
+    if where.scheme != "https" and not (origin(registry_url).scheme == "http" and accepted):
         raise AuthError(
             f"{host} asks for its credential to be sent to {where.host} over plain HTTP, which is refused",
             hint="the registry's token server (its realm) needs an https:// address",
@@ -141,15 +144,19 @@ def token_flow(
     registry_url: str,
     scopes: Scopes,
     credential: Credential | None,
+    plain: PlainRule = within_machine,
+    advise: Callable[[Scope], str] = lambda _: "",
 ) -> Generator[TokenRequest, TokenAnswer, Token]:
     """Exchange `credential` (None: anonymous) for a token: yields requests, is sent answers, returns the token.
 
-    `registry` is named in messages, `registry_url` is where the challenge came from. AuthError if the token server
-    refuses, is one we don't send credentials to, or talks nonsense; RegistryError if it fails.
+    `registry` is named in messages, `registry_url` is where the challenge came from, `plain` says where a token server
+    may do without TLS (`check_realm`), `advise` tells what the credential's provider knows. AuthError if the token
+    server refuses, is one we don't send credentials to, or talks nonsense; RegistryError if it fails.
     """
     if credential and credential.registry_token:
         return Token(_checked(credential.registry_token, registry), DEFAULT_LIFE)
-    request = _token_request(challenge, registry_url, scopes, credential)
+    realm = check_realm(challenge.parameters.get("realm", ""), registry_url, plain)
+    request = _token_request(challenge, realm, scopes, credential)
     for _ in range(_MAX_HOPS):
         answer = yield request
         if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
@@ -161,7 +168,16 @@ def token_flow(
         request = TokenRequest(request.method, url, request.headers, request.body)
     if answer.status in (400, 401, 403):
         scope = scopes[0]
-        raise refusal(registry, scope.repository, _action(scope), credential, answer.body)
+        raise refusal(
+            registry,
+            scope.repository,
+            scope.actions[-1],
+            credential,
+            answer.body,
+            hop="token",
+            server=origin(request.url).host,
+            advice=advise(scope),
+        )
     host = origin(request.url).host
     if answer.status != 200:
         kind = RegistryError if answer.status >= 500 or answer.status == 429 else AuthError
@@ -170,24 +186,22 @@ def token_flow(
     return _parse_token(answer.body, registry)
 
 
-def _token_request(
-    challenge: Challenge, registry_url: str, scopes: Scopes, credential: Credential | None
-) -> TokenRequest:
-    realm = check_realm(challenge.parameters.get("realm", ""), registry_url)
+def _token_request(challenge: Challenge, realm: str, scopes: Scopes, credential: Credential | None) -> TokenRequest:
     service = challenge.parameters.get("service", "")
     query = [("service", service)] if service else []
+    named = [str(scope) for scope in scopes if scope.repository]
     if credential and credential.identity_token:
         # oauth.md: one form field, its scopes parted by spaces.
         form = {
             "grant_type": "refresh_token",
             "service": service,
             "client_id": CLIENT_ID,
-            "scope": " ".join(map(str, scopes)),
+            "scope": " ".join(named),
             "refresh_token": credential.identity_token,
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return TokenRequest("POST", realm, headers, urlencode(form).encode())
-    query += [("scope", str(scope)) for scope in scopes]
+    query += [("scope", scope) for scope in named]
     headers = {}
     if credential and credential.username:
         query.append(("account", credential.username))
@@ -215,10 +229,6 @@ def _checked(token: str, registry: str) -> str:
     if not _BEARER.fullmatch(token):
         raise AuthError(f"the token for {clean(registry)} has characters that tokens don't have", hint=CREDENTIAL_HINT)
     return token
-
-
-def _action(scope: Scope) -> str:
-    return scope.actions[-1]
 
 
 class TokenCache:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 from coopery.errors import AuthError
 from coopery.ports import Credential, CredentialProvider
+from coopery.redact import Redactor
 from coopery.registry.auth import (
     Challenge,
+    Scope,
     Scopes,
     TokenAnswer,
     TokenCache,
@@ -17,6 +19,7 @@ from coopery.registry.auth import (
     choose,
     token_flow,
 )
+from coopery.registry.endpoint import PlainRule, within_machine
 
 
 class Authorizer:
@@ -31,7 +34,10 @@ class Authorizer:
         credentials: CredentialProvider,
         fetch: Callable[[TokenRequest], TokenAnswer],
         clock: Callable[[], float],
+        plain: PlainRule = within_machine,
     ) -> None:
+        """`clock` counts seconds; `plain` says where a token server may do without TLS."""
+        self._plain = plain
         self._registry = registry
         self._credentials = credentials
         self._fetch = fetch
@@ -41,12 +47,18 @@ class Authorizer:
         self._challenge: tuple[Challenge, str] | None = None
         self._tokens = TokenCache()
         self._known: dict[str, Credential | None] = {}
+        #: Masks what we have sent: a registry may echo it, and its words end up in logs.
+        self.redactor = Redactor()
 
     def credential(self, repository: str) -> Credential | None:
         """The credential in use for `repository`; the provider is asked the first time."""
         if repository not in self._known:
-            self._known[repository] = self._credentials.get(self._registry, repository)
+            self._ask(repository)
         return self._known[repository]
+
+    def advice(self, scope: Scope) -> str:
+        """What the credentials' provider knows of why `scope` was refused."""
+        return self._credentials.advice(self._registry, scope.repository, scope.actions[-1])
 
     def header(self, scopes: Scopes) -> str:
         """The header for a request that needs `scopes`; empty while the registry hasn't asked for any."""
@@ -75,8 +87,14 @@ class Authorizer:
     def _refresh(self, repository: str) -> bool:
         """Ask the provider again; whether it gives another credential than before."""
         before = self._known.get(repository)
-        self._known[repository] = self._credentials.get(self._registry, repository)
+        self._ask(repository)
         return self._known[repository] != before
+
+    def _ask(self, repository: str) -> None:
+        found = self._credentials.get(self._registry, repository)
+        if found:
+            self.redactor.add(found.secrets)
+        self._known[repository] = found
 
     def _answer(self, challenge: Challenge, url: str, scopes: Scopes, used: str) -> str:
         repository = scopes[0].repository
@@ -100,13 +118,14 @@ class Authorizer:
     def _mint(self, challenge: Challenge, url: str, scopes: Scopes) -> str:
         credential = self.credential(scopes[0].repository)
         asked = self._clock()
-        flow = token_flow(challenge, self._registry, url, scopes, credential)
+        flow = token_flow(challenge, self._registry, url, scopes, credential, self._plain, self.advice)
         try:
             request = next(flow)
             while True:
                 request = flow.send(self._fetch(request))
         except StopIteration as end:
             token = end.value
+        self.redactor.add([token.value.encode()])
         with self._lock:
             self._tokens.put(scopes, token, asked)
         return f"Bearer {token.value}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from urllib.parse import urljoin
 
-from coopery.errors import NetworkError, RegistryError
+from coopery.errors import AuthError, NetworkError, RegistryError
 from coopery.ports import CredentialProvider
 from coopery.registry.answers import refusal
-from coopery.registry.auth import Scopes, TokenAnswer, TokenRequest, parse_challenges
+from coopery.registry.auth import Scope, Scopes, TokenAnswer, TokenRequest, parse_challenges
 from coopery.registry.authorizer import Authorizer
 from coopery.registry.endpoint import Endpoint, follow, origin
 from coopery.registry.transport import Answer, BodySource, Transport
@@ -36,20 +37,30 @@ class Channel:
         self.transport = transport
         #: Pairs of repositories, to and from, between which we may not mount blobs: asking once is enough.
         self.unmountable: set[tuple[str, str]] = set()
-        self._authorizer = Authorizer(endpoint.registry, credentials, self._fetch_token, clock)
+        #: Whether the registry has said that it doesn't take blobs in parts.
+        self.whole_uploads = False
+        self._settings = transport.settings.host(endpoint.registry)
+        plain = transport.settings.may_be_plain
+        self._authorizer = Authorizer(endpoint.registry, credentials, self._fetch_token, clock, plain)
         self._lock = threading.Lock()
-        self._base = "" if endpoint.loopback else endpoint.base("https")
+        self._base = self._known_base()
 
     @property
     def base(self) -> str:
         """The URL that the registry's API paths are relative to.
 
-        On this machine plain HTTP is tried first, and HTTPS if what answers isn't HTTP or says that it wants TLS.
+        On this machine plain HTTP is tried first, and HTTPS if what answers isn't HTTP or says that it wants TLS. With
+        a registry that was declared insecure it is the other way round, as in Docker. All others speak HTTPS.
         """
         with self._lock:
             if not self._base:
-                self._base = self.endpoint.base("https" if self._wants_tls() else "http")
+                tls = self._offers_tls() if self._settings.insecure else self._wants_tls()
+                self._base = self.endpoint.base("https" if tls else "http")
         return self._base
+
+    def reach(self) -> None:
+        """Return if the registry gives any answer, asked once; NetworkError if it doesn't."""
+        self._probe(self.base)
 
     def send(
         self,
@@ -79,7 +90,7 @@ class Channel:
         location = answer.header("location")
         if not location:
             raise RegistryError(f"{self.endpoint.registry} answered {answer.status} without a Location")
-        return follow(answer.url, location)
+        return follow(answer.url, location, self.transport.settings.may_be_plain)
 
     def _authorised(
         self,
@@ -97,7 +108,7 @@ class Channel:
         while True:
             if header:
                 headers["Authorization"] = header
-            answer = self.transport.send(method, url, headers, body, stream=stream, retry=retry)
+            answer = self._send(method, url, headers, body, stream=stream, retry=retry)
             if answer.status not in (401, 403):
                 return answer
             if not own:
@@ -109,25 +120,80 @@ class Channel:
                 challenges = parse_challenges(answer.challenges)
                 better = self._authorizer.renew(challenges, url, scopes, header, fresh=fresh)
             if not better:
-                scope = scopes[0]
-                credential = self._authorizer.credential(scope.repository)
-                raise refusal(self.endpoint.registry, scope.repository, scope.actions[-1], credential, answer.body)
+                raise self._refusal(scopes[0], answer, header)
             renewed, fresh, header = bool(header), True, better
+
+    def _refusal(self, scope: Scope, answer: Answer, header: str) -> AuthError:
+        """The error for an answer to a request sent with `header`: a token server's token says who we are."""
+        known = answer.status == 403 or header.startswith("Bearer ")
+        return refusal(
+            self.endpoint.registry,
+            scope.repository,
+            scope.actions[-1],
+            self._authorizer.credential(scope.repository),
+            answer.body,
+            hop="scope" if known else "identity",
+            advice=self._authorizer.advice(scope),
+        )
 
     def _fetch_token(self, request: TokenRequest) -> TokenAnswer:
         body = (lambda: request.body) if request.body else None
-        answer = self.transport.send(request.method, request.url, request.headers, body)
+        answer = self._send(request.method, request.url, request.headers, body)
         return TokenAnswer(answer.status, answer.body, answer.header("location"))
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: BodySource | None = None,
+        *,
+        stream: bool = False,
+        retry: bool = True,
+    ) -> Answer:
+        registry = self.endpoint.registry
+        answer = self.transport.send(method, url, headers, body, stream=stream, retry=retry, registry=registry)
+        if answer.status < 400:
+            return answer
+        masked = self._authorizer.redactor
+        shown = {name: masked.text(value) for name, value in answer.headers.items()}
+        return replace(answer, headers=shown, body=masked(answer.body))
+
+    def _probe(self, base: str) -> Answer:
+        """What the API's root answers, asked once, of a server that may not be there."""
+        return self.transport.send("GET", base + "v2/", {}, retry=False, registry=self.endpoint.registry, probe=True)
+
+    def _known_base(self) -> str:
+        """The base where it needs no asking, else the empty string."""
+        settings = self._settings
+        if settings.plain_http:
+            return self.endpoint.base("http")
+        certified = settings.authorities or settings.client_certificate or settings.skip_verify
+        open_question = settings.insecure or (self.endpoint.loopback and not certified)
+        return "" if open_question else self.endpoint.base("https")
+
+    def _offers_tls(self) -> bool:
+        try:
+            self._probe(self.endpoint.base("https"))
+        except NetworkError as error:
+            broken = error
+        else:
+            return True
+        try:
+            self._probe(self.endpoint.base("http"))
+        except NetworkError:
+            raise broken from None
+        return False
 
     def _wants_tls(self) -> bool:
         try:
-            answer = self.transport.send("GET", self.endpoint.base("http") + "v2/", {}, retry=False)
+            answer = self._probe(self.endpoint.base("http"))
         except NetworkError as error:
             broken = error
         else:
             return answer.status == 400 and b"HTTPS" in answer.body
         try:
-            self.transport.send("GET", self.endpoint.base("https") + "v2/", {}, retry=False)
+            self._probe(self.endpoint.base("https"))
         except NetworkError:
             raise broken from None
         return True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import BinaryIO, Literal, NoReturn
 
-from coopery.errors import IntegrityError
+from coopery.errors import CooperyError, IntegrityError, NotFound
 from coopery.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.manifest import MAX_MANIFEST_SIZE, parse_manifest
@@ -16,10 +17,16 @@ from coopery.ports import CredentialProvider
 from coopery.registry.answers import fail
 from coopery.registry.auth import Scope
 from coopery.registry.channel import Channel
-from coopery.registry.download import pull
+from coopery.registry.deletion import delete
+from coopery.registry.download import Taken, pull
 from coopery.registry.endpoint import Endpoint
+from coopery.registry.paging import pages, tag_names
+from coopery.registry.preflight import check_push
+from coopery.registry.rate_limits import RateLimit, RateLimits
+from coopery.registry.referrers import Referrers, subject_of
+from coopery.registry.stored import check_digest, has_blob
 from coopery.registry.transport import Answer, Transport
-from coopery.registry.upload import check_digest, has_blob, push
+from coopery.registry.upload import push
 
 _ACCEPT = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES, reverse=True))
 
@@ -37,17 +44,34 @@ class RegistryClient:
         *,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
+        notice: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`clock` counts seconds, for the life of tokens."""
+        """`clock` counts seconds, for the life of tokens; `notice` is told what users should know, such as that few
+        pulls are left."""
         self._credentials = credentials
         self._transport = transport or Transport()
         self._clock = clock
+        self._rate_limits = RateLimits(notice)
         self._lock = threading.Lock()
+        self._writing_referrers = threading.Lock()
         self._channels: dict[str, Channel] = {}
 
     def close(self) -> None:
         """Close idle connections. The client can still be used."""
         self._transport.close()
+
+    def places(self, reference: Reference) -> tuple[Reference, ...]:
+        """See `ports.Source`: the reference itself. What goes to mirrors goes through `Mirrored`."""
+        return (reference,)
+
+    @property
+    def rate_limits(self) -> Mapping[str, RateLimit]:
+        """How many pulls registries still grant, by registry, as far as they said so."""
+        return self._rate_limits.known()
+
+    def reach(self, reference: Reference) -> None:
+        """Return if the registry of `reference` gives any answer, asked once; NetworkError if it doesn't."""
+        self._channel(reference).reach()
 
     def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """The manifest or index that `reference` names (its digest before its tag, `latest` without either)."""
@@ -83,12 +107,12 @@ class RegistryClient:
             raise IntegrityError(f"asked for {reference}, the registry offers {digest}")
         return Descriptor(media_type, digest, int(size[:18]))
 
-    def blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
+    def blob(self, reference: Reference, descriptor: Descriptor, taken: Taken | None = None) -> Iterator[bytes]:
         """The blob's bytes in pieces of up to 1 MiB, resumed when the connection breaks; see `download.pull`.
 
         The iterator holds a connection: let go of it, or close it, when it isn't read to its end.
         """
-        return pull(self._channel(reference), reference.repository, descriptor)
+        return pull(self._channel(reference), reference.repository, descriptor, taken)
 
     def has_blob(self, reference: Reference, digest: Digest) -> bool:
         """Whether the repository of `reference` holds the blob."""
@@ -111,7 +135,10 @@ class RegistryClient:
         return push(self._channel(reference), reference.repository, descriptor, open_blob, sources)
 
     def push_manifest(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
-        """Put a manifest under the tag of `reference`, or under the descriptor's digest if it has no tag."""
+        """Put a manifest under the tag of `reference`, or under the descriptor's digest if it has no tag.
+
+        If it has a subject, it is among that one's referrers afterwards, whether the registry knows of them or not.
+        """
         descriptor.digest.check(data, "the manifest to be pushed")
         if len(data) > MAX_MANIFEST_SIZE:
             raise IntegrityError(f"the manifest for {reference} is larger than {MAX_MANIFEST_SIZE} bytes")
@@ -124,17 +151,83 @@ class RegistryClient:
             headers={"Content-Type": descriptor.media_type},
             body=lambda: data,
         )
-        if answer.status not in (200, 201):
+        if answer.status in (200, 201):
+            check_digest(channel, descriptor, answer)
+        elif not self._already_there(reference, descriptor):
             self._fail(reference, f"push of {reference}", answer)
-        check_digest(channel, descriptor, answer)
+        subject = subject_of(data)
+        if subject and not answer.header("oci-subject"):
+            self._referrers(reference).add(subject, descriptor, data)
+
+    def referrers(self, reference: Reference, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """The manifests whose subject is the one that `reference` names (signatures, attestations, SBOMs), only those
+        of `artifact_type` if it is given. Each descriptor has its artifact type and annotations."""
+        digest = reference.digest
+        if not digest:
+            top = self.head(reference)
+            if not top:
+                raise NotFound(f"{reference} isn't there, so nothing refers to it")
+            digest = top.digest
+        return self._referrers(reference).of(digest, artifact_type)
+
+    def tags(self, reference: Reference) -> Iterator[str]:
+        """The tags in the repository of `reference`, asked for as they are read, a page at a time."""
+        target = f"v2/{reference.repository}/tags/list?n=1000"
+        what = f"list of the tags of {reference.name}"
+        for answer in pages(self._channel(reference), reference.repository, target, what):
+            yield from tag_names(reference.name, answer.body)
+
+    def delete_manifest(self, reference: Reference) -> bool:
+        """Delete what `reference` names: with a digest the manifest, with all its tags; else the tag alone.
+
+        Whether there was anything to delete. RegistryError if the registry doesn't delete, or not by tag.
+        """
+        channel = self._channel(reference)
+        subject = None
+        if reference.digest:
+            try:
+                subject = subject_of(self.manifest(reference)[1])
+            except NotFound:
+                return False
+            except IntegrityError:
+                pass  # whatever it is, it can be deleted
+        there = delete(channel, reference.repository, f"manifests/{reference.version}", f"deletion of {reference}")
+        if subject and reference.digest:
+            self._referrers(reference).remove(subject, reference.digest)
+        return there
+
+    def delete_blob(self, reference: Reference, digest: Digest) -> bool:
+        """Delete a blob from the repository of `reference`; whether there was one.
+
+        RegistryError if the registry doesn't delete.
+        """
+        what = f"deletion of blob {digest} from {reference.name}"
+        return delete(self._channel(reference), reference.repository, f"blobs/{digest}", what)
+
+    def check_push(self, reference: Reference) -> None:
+        """Return if we may push to the repository of `reference`; see `preflight.check_push`."""
+        check_push(self._channel(reference), reference.repository)
 
     def _ask(self, method: str, reference: Reference) -> Answer:
         target = f"v2/{reference.repository}/manifests/{reference.version}"
         scopes = (Scope(reference.repository, ("pull",)),)
-        return self._channel(reference).send(method, target, scopes, headers={"Accept": _ACCEPT})
+        answer = self._channel(reference).send(method, target, scopes, headers={"Accept": _ACCEPT})
+        self._rate_limits.see(reference.registry, answer.headers)
+        return answer
 
-    def _fail(self, reference: Reference, what: str, answer: Answer) -> None:
-        fail(reference.registry, what, answer.status, answer.body, answer.header("retry-after"))
+    def _already_there(self, reference: Reference, descriptor: Descriptor) -> bool:
+        """Whether a push that was refused is one that had succeeded: its answer got lost, and tags are immutable."""
+        try:
+            there = self.head(replace(reference, digest=None)) if reference.tag else None
+        except CooperyError:
+            return False
+        return there is not None and there.digest == descriptor.digest
+
+    def _referrers(self, reference: Reference) -> Referrers:
+        return Referrers(self._channel(reference), reference.repository, self._writing_referrers)
+
+    def _fail(self, reference: Reference, what: str, answer: Answer) -> NoReturn:
+        fail(reference.registry, what, answer)
 
     def _channel(self, reference: Reference) -> Channel:
         with self._lock:

@@ -13,40 +13,51 @@ from coopery.registry.auth import Scope
 from coopery.registry.channel import Channel
 from coopery.registry.transport import READ_SIZE, Answer, Stream
 
-#: How often a blob's download is taken up again before we give up.
+#: How often a blob's download is taken up again, without any more of it having come, before we give up.
 MAX_RESUMES = 6
 
 
-def pull(channel: Channel, repository: str, descriptor: Descriptor) -> Iterator[bytes]:
-    """The blob's bytes in pieces of up to 1 MiB.
+class Taken:
+    """How much of a blob has been pulled so far, for whoever goes on with it, be it from another place."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self.received = 0  # bytes
+        self.state = hashlib.new(descriptor.digest.algorithm)
+
+
+def pull(channel: Channel, repository: str, descriptor: Descriptor, taken: Taken | None = None) -> Iterator[bytes]:
+    """The blob's bytes in pieces of up to 1 MiB, after those that are `taken`.
 
     The last piece is only given out once size and digest are right; IntegrityError if they aren't. A lost connection
-    is taken up where it broke; NetworkError when that fails too often.
+    is taken up where it broke; NetworkError when nothing more comes that way.
     """
     size = descriptor.size
-    state = hashlib.new(descriptor.digest.algorithm)
-    received = 0
+    taken = taken or Taken(descriptor)
+    state = taken.state
     resumes = 0
     while True:
-        stream, surplus = _open(channel, repository, descriptor, received)
+        before = taken.received
+        opened = False
         try:
+            stream, surplus = _open(channel, repository, descriptor, taken.received)
+            opened = True
             with closing(stream):
                 _skip(stream, surplus)
-                while received < size and (piece := stream.read(READ_SIZE)):
-                    received += len(piece)
-                    if received > size:
+                while taken.received < size and (piece := stream.read(READ_SIZE)):
+                    taken.received += len(piece)
+                    if taken.received > size:
                         raise _mismatch(descriptor, "is longer than that")
                     state.update(piece)
-                    if received < size:
+                    if taken.received < size:
                         yield piece
-                if received == size:
+                if taken.received == size:
                     if _more(stream):
                         raise _mismatch(descriptor, "is longer than that")
                     break
-            raise _cut_short(descriptor, received)
+            raise _cut_short(descriptor, taken.received)
         except NetworkError:
-            resumes += 1
-            if resumes > MAX_RESUMES:
+            resumes = 1 if taken.received > before else resumes + 1
+            if resumes > MAX_RESUMES or not (taken.received or opened):
                 raise
             channel.transport.wait(resumes)
     if state.hexdigest() != descriptor.digest.hex:
@@ -66,7 +77,7 @@ def _open(channel: Channel, repository: str, descriptor: Descriptor, start: int)
         if answer.status == 416:
             raise _mismatch(descriptor, f"ends before byte {start}")
         what = f"pull of blob {descriptor.digest} of {repository}"
-        fail(channel.endpoint.registry, what, answer.status, answer.body, answer.header("retry-after"))
+        fail(channel.endpoint.registry, what, answer)
     try:
         _check_length(answer, descriptor, start)
     except IntegrityError:

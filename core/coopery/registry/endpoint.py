@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -14,7 +15,8 @@ _HUB_API = "registry-1.docker.io"
 # Anything else in a URL is read differently by one parser or another, and then "same host" means nothing.
 _URL = re.compile(r"https?://[A-Za-z0-9.\-_:\[\]]+(?:[/?][!-\[\]-~]*)?", re.IGNORECASE)
 _LOOPBACK_V4 = re.compile(r"127(?:\.\d{1,3}){3}")
-_PORTS = {"http": 80, "https": 443}
+#: The ports that URLs leave out.
+PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
@@ -23,6 +25,10 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: int
+
+
+#: Says with which servers plain HTTP is acceptable.
+PlainRule = Callable[[Origin], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +79,20 @@ def origin(url: str) -> Origin:
     """The origin of a URL that `is_url` accepts."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
-    return Origin(scheme, parts.hostname or "", parts.port or _PORTS[scheme])
+    return Origin(scheme, parts.hostname or "", parts.port or PORTS[scheme])
 
 
-def protected(url: str) -> bool:
-    """Whether nobody between us and the URL's host can listen: HTTPS, or plain HTTP within this machine."""
-    where = origin(url)
-    return where.scheme == "https" or is_loopback(where.host)
+def within_machine(where: Origin) -> bool:
+    """The plain rule of those who configured nothing: this machine, where nobody else can listen."""
+    return is_loopback(where.host)
 
 
-def follow(base: str, location: str) -> str:
+def follow(base: str, location: str, plain: PlainRule = within_machine) -> str:
     """The URL that a `Location` header of an answer from `base` names.
 
     An HTTPS registry that calls itself http:// (behind a proxy that ends TLS) is kept on HTTPS. RegistryError if the
-    URL is malformed, or would take the exchange from HTTPS, or from this machine, to plain HTTP on a network.
+    URL is malformed, or would take the exchange from HTTPS to plain HTTP, or from this machine to a server for which
+    `plain` doesn't allow it. What is plain HTTP on a network already may go on like that.
     """
     try:
         # urljoin would drop line breaks and tabs without a word.
@@ -100,6 +106,7 @@ def follow(base: str, location: str) -> str:
         parts = urlsplit(url)
         query = f"?{parts.query}" if parts.query else ""
         return urljoin(base, "/") + parts.path.lstrip("/") + query
-    if not protected(url) or (start.scheme == "https" and end.scheme == "http"):
+    already_open = start.scheme == "http" and not is_loopback(start.host)
+    if end.scheme == "http" and (start.scheme == "https" or not (already_open or plain(end))):
         raise RegistryError(f"{start.host} sends us to {end.host} over plain HTTP, which is refused")
     return url

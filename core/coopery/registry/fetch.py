@@ -9,13 +9,13 @@ from coopery.oci.descriptor import INDEX_TYPES, Descriptor
 from coopery.oci.manifest import Index, Manifest, parse_manifest
 from coopery.oci.platform import Platform
 from coopery.oci.reference import Reference
-from coopery.ports import Fetched, Registry
+from coopery.ports import Fetched, Source
 
 #: Configurations beyond this many bytes are refused: they are held in memory.
 MAX_CONFIG_SIZE = 8 << 20
 
 
-def fetch_image(registry: Registry, reference: Reference, platform: Platform) -> Fetched:
+def fetch_image(source: Source, reference: Reference, platform: Platform) -> Fetched:
     """The manifest and configuration of the image that `reference` names for `platform`.
 
     An index is resolved, and an index within an index once. A manifest without an index is taken as it is, whatever
@@ -23,27 +23,27 @@ def fetch_image(registry: Registry, reference: Reference, platform: Platform) ->
     `platform`; the registry's errors otherwise.
     """
     reference = reference.or_latest()
-    top, data = registry.manifest(reference)
+    top, data = source.manifest(reference)
     chosen, document = top, parse_manifest(data, top.media_type)
     if isinstance(document, Index):
-        chosen, data, document = _resolve(registry, reference, document, platform)
-    return Fetched(reference.at(top.digest), top, chosen, data, _config(registry, reference, document))
+        chosen, data, document = _resolve(source, reference, document, platform)
+    return Fetched(reference.at(top.digest), top, chosen, data, _config(source, reference, document))
 
 
 def _resolve(
-    registry: Registry, reference: Reference, index: Index, platform: Platform
+    source: Source, reference: Reference, index: Index, platform: Platform
 ) -> tuple[Descriptor, bytes, Manifest]:
     offered: list[Platform] = []
     chosen = index.select(platform)
     # An index that lists further indexes often doesn't say which platforms are in them.
     inner = [entry for entry in index.manifests if entry.media_type in INDEX_TYPES and not entry.platform]
     for entry in [chosen] if chosen else inner:
-        data, document = _get(registry, reference, entry)
+        data, document = _get(source, reference, entry)
         if isinstance(document, Manifest):
             return entry, data, document
         deeper = document.select(platform)
         if deeper:
-            data, last = _get(registry, reference, deeper)
+            data, last = _get(source, reference, deeper)
             if isinstance(last, Index):
                 raise IntegrityError(f"{reference} is an index within an index within an index")
             return deeper, data, last
@@ -56,8 +56,8 @@ def _resolve(
     )
 
 
-def _get(registry: Registry, reference: Reference, entry: Descriptor) -> tuple[bytes, Manifest | Index]:
-    found, data = registry.manifest(reference.at(entry.digest))
+def _get(source: Source, reference: Reference, entry: Descriptor) -> tuple[bytes, Manifest | Index]:
+    found, data = source.manifest(reference.at(entry.digest))
     if len(data) != entry.size:
         raise IntegrityError(f"{reference} lists {entry.digest} with {entry.size} bytes, but it has {len(data)}")
     if found.media_type != entry.media_type:
@@ -65,10 +65,10 @@ def _get(registry: Registry, reference: Reference, entry: Descriptor) -> tuple[b
     return data, parse_manifest(data, entry.media_type)
 
 
-def _config(registry: Registry, reference: Reference, manifest: Manifest) -> bytes:
+def _config(source: Source, reference: Reference, manifest: Manifest) -> bytes:
     if manifest.config.size > MAX_CONFIG_SIZE:
         raise IntegrityError(f"the configuration of {reference} is larger than {MAX_CONFIG_SIZE} bytes")
-    return b"".join(registry.blob(reference, manifest.config))
+    return b"".join(source.blob(reference, manifest.config))
 
 
 def _platforms(entries: Iterable[Descriptor]) -> list[Platform]:

@@ -16,10 +16,10 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str:
     """The proxy's URL, or the empty string for a direct connection. This machine is never reached by proxy."""
     where = origin(url)
     name = f"{where.scheme}_proxy"
-    proxy = environ.get(name) or environ.get(name.upper()) or ""
+    proxy = environ.get(name.upper()) or environ.get(name) or ""
     if not proxy or is_loopback(where.host):
         return ""
-    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    excepted = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     if any(_matches(pattern.strip().lower(), where.host, where.port) for pattern in excepted.split(",")):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
@@ -30,6 +30,8 @@ def _matches(pattern: str, host: str, port: int) -> bool:
         return bool(pattern)
     if "/" in pattern:
         return _in_network(pattern, host)
+    if pattern.count(":") > 1 and not pattern.startswith("["):
+        return _in_network(pattern, host)  # an address of IPv6 on its own
     try:
         parts = urlsplit(f"//{pattern}")
         name, only = parts.hostname or "", parts.port

@@ -15,17 +15,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from coopery import __version__
-from coopery.errors import EnvironmentUnsuitable
+from coopery.errors import NetworkError
 from coopery.oci.manifest import MAX_MANIFEST_SIZE
+from coopery.registry.endpoint import Origin, origin
 from coopery.registry.proxies import proxy_for
+from coopery.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    import ssl
+
     from urllib3 import PoolManager
+
+    from coopery.registry.tls import Trust
 
 #: How much is read from a connection at once. At 8 KiB, pulling takes twice the CPU time.
 READ_SIZE = 1 << 20
 #: How much is sent at once. urllib3 sends under the connect time-out, so this bounds how slow a line may be.
 SEND_SIZE = 256 << 10
+
+#: How many requests of a kind one host gets at once.
+CONNECTIONS = 6
 
 _CONNECT_SECONDS = 20.0
 _READ_SECONDS = 120.0
@@ -104,19 +113,25 @@ class Transport:
     def __init__(
         self,
         *,
-        connections: int = 6,
+        settings: RegistrySettings | None = None,
+        connections: int = CONNECTIONS,
         attempts: int = 4,
+        probe_seconds: float = 15.0,
         sleep: Callable[[float], None] = time.sleep,
         wall_clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        self.settings = settings or RegistrySettings()
         self._connections = connections
         self._attempts = attempts
+        self._probe_seconds = probe_seconds
         self._sleep = sleep
         self._wall_clock = wall_clock
         self._environ = environ
         self._lock = threading.Lock()
-        self._pools: dict[str, PoolManager] = {}  # by proxy; the empty string is for direct connections
+        # By proxy, the empty string for direct connections; without trust for plain HTTP.
+        self._pools: dict[tuple[str, Trust | None], PoolManager] = {}
+        self._trusts: dict[tuple[Origin, str], Trust] = {}
         self._slots: dict[tuple[str, bool], threading.Semaphore] = {}
 
     def close(self) -> None:
@@ -147,17 +162,21 @@ class Transport:
         *,
         stream: bool = False,
         retry: bool = True,
+        registry: str = "",
+        probe: bool = False,
     ) -> Answer:
         """Send a request and return its answer, whatever its status. Redirects are not followed.
 
         With `retry` (for requests that may arrive twice), lost connections and the statuses 408, 429 and 5xx but 501
-        are tried again. NetworkError when no answer came.
+        are tried again. `registry` is on whose behalf a server is asked: its certificate authorities count. A `probe`
+        is to find out whether a server answers: it gets `probe_seconds` for that, where others get two minutes.
+        NetworkError when no answer came.
         """
         attempt = 1
         while True:
             last = not retry or attempt >= self._attempts
             try:
-                answer = self._exchange(method, url, headers, body, stream)
+                answer = self._exchange(method, url, headers, body, stream, registry, probe)
             except Exception as error:
                 from coopery.registry.failures import translated
 
@@ -168,12 +187,24 @@ class Transport:
                     raise shown from error
                 self.wait(attempt)
             else:
+                if answer.status == 407:  # from a proxy, for plain HTTP; for HTTPS the tunnel fails
+                    raise NetworkError(
+                        f"the proxy on the way to {urlsplit(url).netloc} wants to know who we are",
+                        hint="put user and password into its URL: HTTP_PROXY=http://USER:PASSWORD@HOST:PORT",
+                    )
                 if last or answer.status not in _TRANSIENT or not self.wait(attempt, answer.header("retry-after")):
                     return answer
             attempt += 1
 
     def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: BodySource | None, stream: bool
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: BodySource | None,
+        stream: bool,
+        registry: str,
+        probe: bool,
     ) -> Answer:
         import urllib3
 
@@ -182,18 +213,22 @@ class Transport:
         if data is not None:
             sent["Content-Length"] = str(len(data))
         proxy = proxy_for(url, self._environ)
+        pool = self._pool(proxy, self._trust(origin(url), registry))
+        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
+        if probe:
+            timeout = urllib3.Timeout(connect=self._probe_seconds, read=self._probe_seconds)
         slot = self._slot(urlsplit(url).netloc.lower(), stream)
         slot.acquire()
         kept = False
         try:
-            response = (self._pools.get(proxy) or self._open_pool(proxy)).urlopen(
+            response = pool.urlopen(
                 method,
                 url,
                 body=data or None,
                 headers=sent,
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+                timeout=timeout,
                 preload_content=False,
                 decode_content=False,
             )
@@ -212,31 +247,47 @@ class Transport:
             reader.close()
         return Answer(response.status, url, found, challenges, content)
 
-    def _open_pool(self, proxy: str) -> PoolManager:
+    def _trust(self, where: Origin, registry: str) -> Trust | None:
+        if where.scheme != "https":
+            return None
+        found = self._trusts.get((where, registry))
+        if found is None:
+            from coopery.registry.tls import trust_in
+
+            found = self._trusts[where, registry] = trust_in(self.settings, where, registry)
+        return found
+
+    def _pool(self, proxy: str, trust: Trust | None) -> PoolManager:
+        with self._lock:
+            pool = self._pools.get((proxy, trust))
+            if pool is None:
+                pool = self._pools[proxy, trust] = self._open_pool(proxy, trust)
+            return pool
+
+    def _open_pool(self, proxy: str, trust: Trust | None) -> PoolManager:
         import urllib3
 
-        options: dict[str, Any] = {"maxsize": 2 * self._connections, "blocksize": SEND_SIZE, **self._authorities()}
-        with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
-                    if proxy
-                    else urllib3.PoolManager(**options)
-                )
-            return self._pools[proxy]
+        options: dict[str, Any] = {"maxsize": 2 * self._connections, "blocksize": SEND_SIZE}
+        if trust:
+            options["ssl_context"] = self._context(trust)
+            if not trust.verify:  # the user said so
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        if not proxy:
+            return urllib3.PoolManager(**options)
+        if proxy.lower().startswith("https://"):
+            from coopery.registry.tls import Trust
+
+            options["proxy_ssl_context"] = self._context(Trust())
+        return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
+
+    def _context(self, trust: Trust) -> ssl.SSLContext:
+        from coopery.registry.tls import make_context
+
+        return make_context(trust, self._environ)
 
     def _slot(self, host: str, stream: bool) -> threading.Semaphore:
         with self._lock:
             return self._slots.setdefault((host, stream), threading.BoundedSemaphore(self._connections))
-
-    def _authorities(self) -> dict[str, str]:
-        """Where certificate authorities are: what the environment names, else what this machine trusts."""
-        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-            if path := self._environ.get(name):
-                if not os.path.exists(path):
-                    raise EnvironmentUnsuitable(f"{name} names {path}, which isn't there")
-                return {"ca_cert_dir" if os.path.isdir(path) else "ca_certs": path}
-        return {}
 
 
 def _proxy_headers(proxy: str) -> dict[str, str]:
