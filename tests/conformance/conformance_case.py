@@ -1,4 +1,4 @@
-"""What a conformance case is: a Dockerfile, its context, and the differences from other builders that are known."""
+"""What a conformance case is: a Dockerfile and its context."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BUILDAH, BUILDKIT = "buildah", "buildkit"
 #: When every file of a context was last changed: 2001-09-09. Times before `RECENT` come from a context or an archive.
 PAST, RECENT = 1_000_000_000, 1_577_836_800
 
 Content = str | bytes | Callable[[Path], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A difference from a peer that is right as it is: the facts it shows in (a glob), and why it is there."""
-
-    facts: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +22,6 @@ class Case:
     files: Mapping[str, Content] = field(default_factory=dict)  # a callable makes what lies at its path
     args: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
-    known: Mapping[str, tuple[Known, ...]] = field(default_factory=dict)  # by peer
-    refused: Mapping[str, str] = field(default_factory=dict)  # peers that can't build it, and why
 
     def write(self, context: Path) -> None:
         """Make the context, without the Dockerfile, every time in it PAST."""

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
-from conformance_case import RECENT, Known
+from conformance_case import RECENT
+
 from plainoci import Node, flatten
 from plainregistry import Pulled
 
 Facts = dict[str, Any]
+
+
+class Known(NamedTuple):
+    """A difference that is right as it is: the facts it shows in (a glob), and why it is there."""
+
+    facts: str
+    reason: str
+
 
 _TOP = ("architecture", "os", "variant", "author")
 
@@ -22,7 +31,7 @@ def facts(image: Pulled) -> Facts:
     for name, value in (image.config.get("config") or {}).items():
         if isinstance(value, dict) and name != "Healthcheck":
             result |= {f"config.{name}.{key}": inner for key, inner in value.items()}
-        elif value not in (None, "", [], {}):
+        elif value not in (None, "", [], {}, False):
             result[f"config.{name}"] = value
     layers = sum(not entry.get("empty_layer", False) for entry in image.config["history"])
     assert layers == len(image.layers) == len(image.config["rootfs"]["diff_ids"]), "history and layers disagree"
@@ -77,12 +86,15 @@ def differences(ours: Facts, theirs: Facts) -> dict[str, str]:
     return result
 
 
-def unexplained(found: Mapping[str, str], known: tuple[Known, ...]) -> list[str]:
-    """What is wrong between the differences that were found and those that are known: nothing, if all is well."""
+def unexplained(found: Mapping[str, str], known: Sequence[Known], everywhere: Sequence[Known]) -> list[str]:
+    """What is wrong between the differences that were found and those that are known: nothing, if all is well.
+
+    Each of `known` has to show; those of `everywhere` may.
+    """
     faults = [
         f"{name}: ours {values}"
         for name, values in found.items()
-        if not any(fnmatchcase(name, each.facts) for each in known)
+        if not any(fnmatchcase(name, each.facts) for each in (*known, *everywhere))
     ]
     return faults + [
         f"{each.facts}: known to differ ({each.reason}), and doesn't"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from conformance_case import BUILDAH, BUILDKIT
+BUILDAH, BUILDKIT = "buildah", "buildkit"
 
 
 class Peer(Protocol):
@@ -33,6 +33,7 @@ class Buildah:
 
     def build(self, context: Path, dockerfile: Path, reference: str, args: Mapping[str, str], target: str) -> None:
         options = ["--layers", "--isolation", "chroot", "--network", "host", "--tls-verify=false"]
+        options += ["--format=docker"]  # the OCI one has no HEALTHCHECK, SHELL and ONBUILD there
         options += [f"--build-arg={name}={value}" for name, value in args.items()]
         options += [f"--target={target}"] if target else []
         run([*self._buildah, "bud", *options, "-t", reference, "-f", str(dockerfile), str(context)])
@@ -78,7 +79,10 @@ def running(name: str, state: Path) -> Iterator[Peer]:
     """A peer ready to build, with its state below `state`."""
     state.mkdir(parents=True, exist_ok=True)
     if name == BUILDAH:
-        yield Buildah(state)
+        try:
+            yield Buildah(state)
+        finally:
+            _unmount(state)  # builds that fail leave their containers
         return
     address = f"unix://{state}/buildkitd.sock"
     (state / "buildkitd.toml").write_text("")  # none of the machine's own settings
@@ -93,3 +97,9 @@ def running(name: str, state: Path) -> Iterator[Peer]:
     finally:
         daemon.terminate()
         daemon.wait()
+
+
+def _unmount(below: Path) -> None:
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in reversed([point for point in points if point.startswith(f"{below}/")]):
+        run(["umount", "-l", point])
