@@ -18,7 +18,8 @@ from coopery.export.oci_layout import LAYOUT_FILE, index_entries
 from coopery.oci.descriptor import OCI_LAYER, Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image, Layer
-from coopery.oci.manifest import Index
+from coopery.oci.manifest import Index, Manifest
+from coopery.oci.platform import Platform
 from coopery.oci.reference import DOCKER_HUB, Reference
 
 
@@ -42,8 +43,15 @@ def write_docker_archive(
             layers.append(Layer(Descriptor(OCI_LAYER, layer.diff_id, length(source)), layer.diff_id))
     plain = replace(image, layers=tuple(layers))
     manifest, config = plain.manifest(docker=docker_types, annotations=annotations)
+    return put_docker_archive(dest, manifest, config, image.config.platform, names, tar)
+
+
+def put_docker_archive(
+    dest: str, manifest: Manifest, config: bytes, platform: Platform, names: Sequence[Reference], tar: BlobOpener
+) -> Descriptor:
+    """Write an image whose manifest names uncompressed layers; otherwise like `write_docker_archive`."""
     data = manifest.serialize()
-    descriptor = Descriptor(manifest.media_type, Digest.of(data), len(data), image.config.platform)
+    descriptor = Descriptor(manifest.media_type, Digest.of(data), len(data), platform)
     listing = {
         "Config": blob_path(manifest.config.digest),
         "RepoTags": [familiar(name) for name in names if name.or_latest().tag] or None,

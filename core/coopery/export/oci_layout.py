@@ -26,11 +26,12 @@ LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
-    """All blobs of an image, manifest last, and the descriptor of its manifest."""
+class Blob:
+    """A blob to be written; `what` names it in errors."""
 
+    what: str
     descriptor: Descriptor
-    blobs: tuple[tuple[str, Descriptor, Callable[[], BinaryIO]], ...]
+    opener: Callable[[], BinaryIO]
 
 
 def write_oci_directory(
@@ -42,25 +43,10 @@ def write_oci_directory(
     docker_types: bool = False,
     annotations: Mapping[str, str] | None = None,
 ) -> Descriptor:
-    """Put the image into the layout directory `dest`, which is made, or added to, as need be.
-
-    Blobs that are there already stay. The index comes last; an entry of the same name is replaced, all others are kept
-    (as skopeo and umoci do). Returns the manifest's descriptor. ExportError if `dest` can't be written or holds
-    something else, StorageError if there is no room, IntegrityError if a blob is damaged.
-    """
-    content = _content(image, blob, docker_types, annotations)
-    with reporting(dest):
-        os.makedirs(dest, exist_ok=True)
-        with _locked(dest):
-            index = _read_index(dest)
-            for what, descriptor, opener in content.blobs:
-                _put_blob(dest, what, descriptor, opener)
-            if not os.path.exists(os.path.join(dest, "oci-layout")):
-                _put_document(os.path.join(dest, "oci-layout"), LAYOUT_FILE)
-            entries = [entry.to_json() for entry in index_entries(content.descriptor, names)]
-            _replace_entries(index, entries)
-            _put_document(os.path.join(dest, "index.json"), json.dumps(index, separators=(",", ":")).encode())
-    return content.descriptor
+    """Put the image into the layout directory `dest`; see `put_directory`. Returns the manifest's descriptor."""
+    descriptor, blobs = _content(image, blob, docker_types, annotations)
+    put_directory(dest, blobs, index_entries(descriptor, names))
+    return descriptor
 
 
 def write_oci_archive(
@@ -72,21 +58,47 @@ def write_oci_archive(
     docker_types: bool = False,
     annotations: Mapping[str, str] | None = None,
 ) -> Descriptor:
-    """Write the image as a layout in a tar to the file `dest`, or to standard output for `-`.
+    """Write the image as a layout in a tar; see `put_archive`. Returns the manifest's descriptor."""
+    descriptor, blobs = _content(image, blob, docker_types, annotations)
+    put_archive(dest, blobs, index_entries(descriptor, names))
+    return descriptor
 
-    Returns the manifest's descriptor; errors as of `write_oci_directory`.
+
+def put_directory(dest: str, blobs: Sequence[Blob], entries: Sequence[Descriptor], *, at_once: int = 1) -> None:
+    """Put `blobs` into the layout directory `dest`, which is made, or added to, as need be, `at_once` at a time.
+
+    Blobs that are there already stay. The index gets `entries`, and comes last; an entry of the same name is replaced,
+    all others are kept (as skopeo and umoci do). ExportError if `dest` can't be written or holds something else,
+    StorageError if there is no room, IntegrityError if a blob is damaged.
     """
-    content = _content(image, blob, docker_types, annotations)
+    with reporting(dest):
+        os.makedirs(dest, exist_ok=True)
+        with _locked(dest):
+            index = _read_index(dest)
+            if at_once == 1:
+                for blob in blobs:
+                    _put_blob(dest, blob)
+            else:
+                _put_blobs(dest, blobs, at_once)
+            if not os.path.exists(os.path.join(dest, "oci-layout")):
+                _put_document(os.path.join(dest, "oci-layout"), LAYOUT_FILE)
+            _replace_entries(index, [entry.to_json() for entry in entries])
+            _put_document(os.path.join(dest, "index.json"), json.dumps(index, separators=(",", ":")).encode())
+
+
+def put_archive(dest: str, blobs: Sequence[Blob], entries: Sequence[Descriptor]) -> None:
+    """Write a layout of `blobs` with `entries` in its index, as a tar, to the file `dest`, or to standard output for
+    `-`. Errors as of `put_directory`.
+    """
     with replacing(dest) as write:
         archive = BlobArchive(write)
         archive.document("oci-layout", LAYOUT_FILE)
-        archive.document("index.json", Index(index_entries(content.descriptor, names)).serialize())
-        for what, descriptor, opener in content.blobs:
-            if descriptor.digest not in archive:
-                with opener() as source:
-                    archive.blob(descriptor.digest, descriptor.size, source, what)
+        archive.document("index.json", Index(tuple(entries)).serialize())
+        for blob in blobs:
+            if blob.descriptor.digest not in archive:
+                with blob.opener() as source:
+                    archive.blob(blob.descriptor.digest, blob.descriptor.size, source, blob.what)
         archive.close()
-    return content.descriptor
 
 
 def index_entries(descriptor: Descriptor, names: Sequence[Reference]) -> tuple[Descriptor, ...]:
@@ -107,16 +119,17 @@ def index_entries(descriptor: Descriptor, names: Sequence[Reference]) -> tuple[D
     return tuple(entries) or (descriptor,)
 
 
-def _content(image: Image, blob: BlobOpener, docker_types: bool, annotations: Mapping[str, str] | None) -> _Content:
+def _content(
+    image: Image, blob: BlobOpener, docker_types: bool, annotations: Mapping[str, str] | None
+) -> tuple[Descriptor, list[Blob]]:
+    """The descriptor of an image's manifest, and all its blobs, manifest last."""
     manifest, config = image.manifest(docker=docker_types, annotations=annotations)
     data = manifest.serialize()
     descriptor = Descriptor(manifest.media_type, Digest.of(data), len(data), image.config.platform)
-    blobs: list[tuple[str, Descriptor, Callable[[], BinaryIO]]] = [
-        ("layer", layer, _opener(blob, layer.digest)) for layer in manifest.layers
-    ]
-    blobs.append(("configuration", manifest.config, lambda: io.BytesIO(config)))
-    blobs.append(("manifest", descriptor, lambda: io.BytesIO(data)))
-    return _Content(descriptor, tuple(blobs))
+    blobs = [Blob("layer", layer, _opener(blob, layer.digest)) for layer in manifest.layers]
+    blobs.append(Blob("configuration", manifest.config, lambda: io.BytesIO(config)))
+    blobs.append(Blob("manifest", descriptor, lambda: io.BytesIO(data)))
+    return descriptor, blobs
 
 
 def _opener(blob: BlobOpener, digest: Digest) -> Callable[[], BinaryIO]:
@@ -136,15 +149,29 @@ def _locked(dest: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _put_blob(dest: str, what: str, descriptor: Descriptor, opener: Callable[[], BinaryIO]) -> None:
+def _put_blobs(dest: str, blobs: Sequence[Blob], at_once: int) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(at_once, "coopery-layout") as pool:
+        futures = [pool.submit(_put_blob, dest, blob) for blob in blobs]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _put_blob(dest: str, blob: Blob) -> None:
+    descriptor = blob.descriptor
     path = os.path.join(dest, blob_path(descriptor.digest))
     try:
         if os.stat(path).st_size == descriptor.size:
             return
     except FileNotFoundError:
         pass
-    with opener() as source, replacing(path) as write:
-        copy_checked(source, descriptor.digest, descriptor.size, write, what)
+    with blob.opener() as source, replacing(path) as write:
+        copy_checked(source, descriptor.digest, descriptor.size, write, blob.what)
 
 
 def _put_document(path: str, data: bytes) -> None:

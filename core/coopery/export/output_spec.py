@@ -212,7 +212,7 @@ def _level(name: str, text: str | None) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"{name}: compression-level={text} is not a number") from None
+        raise UsageError(f"{name}: compression-level={text} is not a number", hint="such as 6") from None
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
