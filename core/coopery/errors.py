@@ -179,6 +179,9 @@ def several(failures: Sequence[tuple[str, CooperyError]], total: int, what: str)
     return first
 
 
+_LONGEST_LINE = 500
+
+
 def excerpt(source: Sequence[str], location: Location, column: int = 0, around: int = 2) -> str:
     """The lines of `location` with `around` lines of context, each numbered, the guilty ones marked `>>>`.
 
@@ -192,7 +195,8 @@ def excerpt(source: Sequence[str], location: Location, column: int = 0, around: 
     for number in range(first, last + 1):
         mark = ">>>" if location.line <= number <= location.end_line else "   "
         prefix = f"{number:4} | {mark} "
-        lines.append(prefix + source[number - 1].rstrip("\n"))
+        text = source[number - 1].rstrip("\n")
+        lines.append(prefix + (text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "…"))
         if column and number == location.line:
             lines.append(" " * (len(prefix) + column - 1) + "^")
     return "\n".join(lines)

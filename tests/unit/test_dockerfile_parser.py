@@ -612,3 +612,9 @@ def test_bad_trigger_is_blamed_on_the_line_that_fires_it(trigger: str, says: str
         parse_instruction(trigger, place, parsed)
     assert says in caught.value.message
     assert ">>> FROM broken/base" in caught.value.detail
+
+
+def test_a_line_beyond_buildkits_limit_is_refused() -> None:
+    parse("FROM x\n# " + "c" * 65533)
+    with pytest.raises(DockerfileError, match="Dockerfile:2: the line has 65536 characters"):
+        parse("FROM x\n# " + "c" * 65534)

@@ -18,6 +18,8 @@ from coopery.errors import DockerfileError, Location
 _DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*", re.DOTALL)
 _DIRECTIVES = ("syntax", "escape", "check")
 _TAKES_HEREDOCS = ("RUN", "COPY", "ADD")
+#: Characters of the longest line; BuildKit's limit in bytes, which is that of Go's bufio.Scanner.
+_LONGEST_LINE = 65535
 
 
 class Statement(NamedTuple):
@@ -70,6 +72,13 @@ class _Normaliser:
         self._directives: dict[str, str] = {}
 
     def run(self) -> Source:
+        for number, line in enumerate(self._raw):
+            if len(line) > _LONGEST_LINE:
+                fault = Fault(
+                    f"the line has {len(line)} characters, more than {_LONGEST_LINE}",
+                    hint="break it up with continuations, or COPY a file in",
+                )
+                raise self._error(fault, number, number)
         statements = tuple(self._statements())
         return Source(self._path, self._lines, self._escape, tuple(self._directives.items()), statements)
 
