@@ -64,7 +64,9 @@ class FileProvider:
 class CloudLogins:
     """What clouds mint for their own registries; their modules are loaded when they are asked for the first time."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """`environ` is where Docker Hub's connection is named; the vendors' libraries read the process's own."""
+        self._environ = environ
         self._lock = threading.Lock()
         self._providers: tuple[CredentialProvider, ...] = ()
 
@@ -83,9 +85,11 @@ class CloudLogins:
                 from coopery.credentials.aws import Aws
                 from coopery.credentials.azure import Azure
                 from coopery.credentials.cloud import CloudProvider
+                from coopery.credentials.dockerhub import DockerHub
                 from coopery.credentials.google import Google
 
-                self._providers = tuple(CloudProvider(cloud) for cloud in (Aws(), Google(), Azure()))
+                clouds = (Aws(), Google(), Azure(), DockerHub(self._environ))
+                self._providers = tuple(CloudProvider(cloud) for cloud in clouds)
             return self._providers
 
 
@@ -132,7 +136,7 @@ def default_provider(environ: Mapping[str, str], mask: Callable[[bytes], None] |
         providers.append(FileProvider(f"{home.rstrip('/')}/.docker/config.json", environ, wanted=False))
     if runtime := environ.get("XDG_RUNTIME_DIR"):
         providers.append(FileProvider(f"{runtime.rstrip('/')}/containers/auth.json", environ, wanted=False))
-    providers.append(CloudLogins())
+    providers.append(CloudLogins(environ))
     return Chain(providers, mask)
 
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,16 +15,18 @@ from coopery.cache.store import Store
 from coopery.dockerfile import parse
 from coopery.engines.contexts import Contexts
 from coopery.engines.images import Images
+from coopery.engines.lookups import Lookups
 from coopery.engines.outputs import Delivered, Delivery, check_outputs, names_of
+from coopery.engines.pools import Pools, is_stop
 from coopery.engines.preflight import Preflight
 from coopery.engines.uploader import Uploader
-from coopery.errors import CooperyError, Interrupted, Location, UsageError
+from coopery.errors import CooperyError, Interrupted, UsageError
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image
 from coopery.oci.platform import host
 from coopery.oci.reference import Reference
-from coopery.plan.ops import CopyOp, Surroundings
+from coopery.plan.ops import Surroundings
 from coopery.plan.outline import Outline, outline
 from coopery.plan.plan import BaseImage, Plan
 from coopery.plan.planner import make_plan
@@ -108,38 +109,10 @@ class NativeEngine:
             )
         check_outputs(request)
         with contextlib.ExitStack() as stack:
-            pools = _Pools(stack, request.parallel)
+            pools = Pools(stack, request.parallel)
             contexts = Contexts(request, self.store)
             stack.callback(contexts.close)
             return _Build(self, request, progress, contexts, pools, stack).run()
-
-
-def _is_stop(kind: type[BaseException] | None) -> bool:
-    """Whether the user wants the build to end: then no registry that is slow to answer is waited for."""
-    return kind is not None and issubclass(kind, (KeyboardInterrupt, Interrupted))
-
-
-class _Pools:
-    """The threads of a build.
-
-    No job of a pool waits for another job of the same pool, but in `archive`: there for one submitted earlier.
-    """
-
-    def __init__(self, stack: contextlib.ExitStack, parallel: int) -> None:
-        """`parallel` is how many blobs may be on their way at once, each way."""
-        cpus = os.cpu_count() or 1
-
-        def pool(size: int, name: str) -> Executor:
-            made = ThreadPoolExecutor(size, name)
-
-            stack.push(lambda kind, *_: made.shutdown(wait=not _is_stop(kind), cancel_futures=True))
-            return made
-
-        self.resolve = pool(8, "resolve")
-        self.fetch = pool(parallel, "fetch")
-        self.compress = pool(max(1, cpus), "compress")
-        self.send = pool(parallel, "send")
-        self.archive = pool(max(2, cpus), "archive")
 
 
 class _Build:
@@ -151,7 +124,7 @@ class _Build:
         request: BuildRequest,
         progress: Progress,
         contexts: Contexts,
-        pools: _Pools,
+        pools: Pools,
         stack: contextlib.ExitStack,
     ) -> None:
         """`stack` takes what has to be undone after the build."""
@@ -176,7 +149,7 @@ class _Build:
             self._progress.warn(text)
         pushed = [name for output in request.outputs if output.push for name in names_of(output.names or request.tags)]
         uploader = Uploader(self._layers, self._engine.registry, pushed, self._pools.send)
-        self._stack.push(lambda kind, *_: None if _is_stop(kind) else uploader.finish())
+        self._stack.push(lambda kind, *_: None if is_stop(kind) else uploader.finish())
         checked = pushed if request.check_push else ()
         preflight = Preflight(self._engine.registry, checked, self._pools.resolve, self._progress)
         base = plan.lineage[0].base_image
@@ -214,7 +187,7 @@ class _Build:
             self._pools.resolve.submit(self._images.get, reference)
         plan = make_plan(
             lined,
-            _Lookups(self._images, self._contexts, dockerfile.lines),
+            Lookups(self._images, self._contexts, dockerfile.lines),
             platform=request.platform,
             build_args=request.build_args,
             labels=request.labels,
@@ -324,31 +297,6 @@ class _Build:
         if request.metadata_file:
             write_metadata(request.metadata_file, metadata(config_digest, descriptor, names))
         return BuildReport(image, config_digest, descriptor, names, tuple(delivered))
-
-
-class _Lookups:
-    """What the planner asks, answered with errors that have a place."""
-
-    def __init__(self, images: Images, contexts: Contexts, source: Sequence[str]) -> None:
-        self._images = images
-        self._contexts = contexts
-        self._source = source
-
-    def image(self, reference: str, location: Location) -> BaseImage:
-        """The image that `reference` names."""
-        try:
-            return self._images.get(reference)
-        except CooperyError as error:
-            error.at(location, self._source)
-            raise
-
-    def context_files(self, op: CopyOp, location: Location) -> Digest:
-        """The key of the files that a COPY or ADD selects."""
-        try:
-            return self._contexts.key(op)
-        except CooperyError as error:
-            error.at(location, self._source)
-            raise
 
 
 def _epoch_ns(text: str) -> int | None:
