@@ -71,7 +71,7 @@ KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
     (BUILDKIT, "image-with-everything"): (Known("/[dps]*:type", _MOUNT_POINTS),),
     (BUILDAH, "mounts-of-a-run"): (
         Known("/scratch:type", _MOUNT_POINTS),
-        Known("/var/cache:type", _MOUNT_POINTS),
+        Known("/var/cache*:type", _MOUNT_POINTS),
         Known("/home/app:type", "Buildah takes the mount's directory away, which was the image's own"),
     ),
     (BUILDKIT, "copy-chown"): (Known("/large:owner", "BuildKit takes ids above 2^31 for 0"),),

@@ -272,7 +272,9 @@ def test_killing_the_main_process_ends_everything() -> None:
     for mode in ("mnt", "masked", "chroot"):
         driver = Driver(mode)
         mark = f"33{driver.process.pid}"
-        driver.send(("sh", "-c", f"(setsid sleep {mark} &); echo ready; sleep {mark}"), live=True)
+        # The one in the background says itself that it is there; both wait for what never comes.
+        command = f"mkfifo /a /b; setsid sh -c 'echo ready; read x < /a' {mark} & read y < /b; echo {mark}"
+        driver.send(("sh", "-c", command), live=True)
         assert driver.answer() == {"live": "ready\n"}
         pids = running(mark) + children(driver.process.pid)
         assert len(pids) >= 2
