@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from coopery.credentials.auth_file import AuthFile, parse_auth_file
-from coopery.credentials.helper import ask_helper
 from coopery.credentials.keys import server_url
 from coopery.errors import AuthError
 from coopery.ports import Credential, CredentialProvider
@@ -142,5 +141,7 @@ def default_provider(environ: Mapping[str, str], mask: Callable[[bytes], None] |
 
 def _look_up(file: AuthFile, registry: str, repository: str, environ: Mapping[str, str]) -> Credential | None:
     helper = file.helper(registry, repository)
+    if helper:
+        from coopery.credentials.helper import ask_helper
     found = ask_helper(helper, server_url(registry), environ) if helper else None
     return found or file.credential(registry, repository)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO, Literal, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
 from coopery.errors import CooperyError, IntegrityError, NotFound
 from coopery.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
@@ -17,16 +17,14 @@ from coopery.ports import CredentialProvider
 from coopery.registry.answers import fail
 from coopery.registry.auth import Scope
 from coopery.registry.channel import Channel
-from coopery.registry.deletion import delete
-from coopery.registry.download import Taken, pull
 from coopery.registry.endpoint import Endpoint
-from coopery.registry.paging import pages, tag_names
-from coopery.registry.preflight import check_push
 from coopery.registry.rate_limits import RateLimit, RateLimits
-from coopery.registry.referrers import Referrers, subject_of
-from coopery.registry.stored import check_digest, has_blob
 from coopery.registry.transport import Answer, Transport
-from coopery.registry.upload import push
+
+# What a build that is served from its cache doesn't do is imported by the method that does it.
+if TYPE_CHECKING:
+    from coopery.registry.download import Taken
+    from coopery.registry.referrers import Referrers
 
 _ACCEPT = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES, reverse=True))
 
@@ -112,10 +110,14 @@ class RegistryClient:
 
         The iterator holds a connection: let go of it, or close it, when it isn't read to its end.
         """
+        from coopery.registry.download import pull
+
         return pull(self._channel(reference), reference.repository, descriptor, taken)
 
     def has_blob(self, reference: Reference, digest: Digest) -> bool:
         """Whether the repository of `reference` holds the blob."""
+        from coopery.registry.stored import has_blob
+
         return has_blob(self._channel(reference), Scope(reference.repository, ("pull",)), str(digest))
 
     def push_blob(
@@ -130,6 +132,8 @@ class RegistryClient:
         References of other registries in `mount_from` are passed over. What `open_blob` gives is read once, in
         pieces, verified and closed.
         """
+        from coopery.registry.upload import push
+
         here = [source.repository for source in mount_from if source.registry == reference.registry]
         sources = [source for source in dict.fromkeys(here) if source != reference.repository]
         return push(self._channel(reference), reference.repository, descriptor, open_blob, sources)
@@ -139,6 +143,9 @@ class RegistryClient:
 
         If it has a subject, it is among that one's referrers afterwards, whether the registry knows of them or not.
         """
+        from coopery.registry.referrers import subject_of
+        from coopery.registry.stored import check_digest
+
         descriptor.digest.check(data, "the manifest to be pushed")
         if len(data) > MAX_MANIFEST_SIZE:
             raise IntegrityError(f"the manifest for {reference} is larger than {MAX_MANIFEST_SIZE} bytes")
@@ -172,6 +179,8 @@ class RegistryClient:
 
     def tags(self, reference: Reference) -> Iterator[str]:
         """The tags in the repository of `reference`, asked for as they are read, a page at a time."""
+        from coopery.registry.paging import pages, tag_names
+
         target = f"v2/{reference.repository}/tags/list?n=1000"
         what = f"list of the tags of {reference.name}"
         for answer in pages(self._channel(reference), reference.repository, target, what):
@@ -182,6 +191,9 @@ class RegistryClient:
 
         Whether there was anything to delete. RegistryError if the registry doesn't delete, or not by tag.
         """
+        from coopery.registry.deletion import delete
+        from coopery.registry.referrers import subject_of
+
         channel = self._channel(reference)
         subject = None
         if reference.digest:
@@ -201,11 +213,15 @@ class RegistryClient:
 
         RegistryError if the registry doesn't delete.
         """
+        from coopery.registry.deletion import delete
+
         what = f"deletion of blob {digest} from {reference.name}"
         return delete(self._channel(reference), reference.repository, f"blobs/{digest}", what)
 
     def check_push(self, reference: Reference) -> None:
         """Return if we may push to the repository of `reference`; see `preflight.check_push`."""
+        from coopery.registry.preflight import check_push
+
         check_push(self._channel(reference), reference.repository)
 
     def _ask(self, method: str, reference: Reference) -> Answer:
@@ -224,6 +240,8 @@ class RegistryClient:
         return there is not None and there.digest == descriptor.digest
 
     def _referrers(self, reference: Reference) -> Referrers:
+        from coopery.registry.referrers import Referrers
+
         return Referrers(self._channel(reference), reference.repository, self._writing_referrers)
 
     def _fail(self, reference: Reference, what: str, answer: Answer) -> NoReturn:

@@ -15,7 +15,6 @@ from coopery.errors import AuthError, CooperyError, IntegrityError, NetworkError
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.reference import Reference
 from coopery.registry.client import RegistryClient
-from coopery.registry.download import Taken
 from coopery.registry.settings import RegistrySettings
 
 T = TypeVar("T")
@@ -67,6 +66,8 @@ class Mirrored:
         """
         *mirrors, last = self._settings.places(reference)
         failures: list[str] = []
+        from coopery.registry.download import Taken
+
         taken, given = Taken(descriptor), False
         for place in mirrors:
             if self._is_usable(place, failures):
