@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Job:
         return self.reference.rpartition(":")[0] + "/cache"
 
 
-class Peer:
+class Peer(ABC):
     """A builder. One object builds one case once: from `start` to `stop` its state directory is its own."""
 
     name = ""
@@ -60,16 +61,16 @@ class Peer:
         """Begins with empty state; daemons are up when this returns."""
         self.state.mkdir(parents=True)
 
-    def prepare(self, job: Job) -> None:
+    def prepare(self, job: Job) -> None:  # noqa: B027 - most have nothing to prepare
         """What isn't measured before a build: a fresh container, say."""
 
     def prime(self, job: Job) -> list[list[str]]:
         """Commands, not measured, that a warm build needs after the cold one."""
         return []
 
+    @abstractmethod
     def commands(self, job: Job) -> list[list[str]]:
         """One build and push, measured as a whole."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """Stops daemons and removes the state. The account ends whatever is left."""
@@ -87,8 +88,9 @@ class Daemon(Peer):
     def socket(self) -> Path:
         return self.state / self.socket_name
 
+    @abstractmethod
     def daemon(self) -> list[str]:
-        raise NotImplementedError
+        """The command that runs the daemon in the foreground."""
 
     def start(self) -> None:
         super().start()

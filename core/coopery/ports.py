@@ -133,6 +133,11 @@ class Ulimit:
     hard: int
 
 
+#: What --network takes, for a build or a RUN.
+Network = Literal["default", "host", "none"]
+NETWORKS: Mapping[str, Network] = {"default": "default", "host": "host", "none": "none"}
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A command to run in a root file system, with ids already looked up."""
@@ -143,7 +148,7 @@ class Process:
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()  # supplementary
-    network: Literal["default", "host", "none"] = "default"
+    network: Network = "default"
     hostname: str = "buildkitsandbox"
     add_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
     shm_size: int = 64 << 20

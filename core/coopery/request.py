@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from coopery.oci.platform import Platform, host
-from coopery.ports import Ulimit
+from coopery.ports import Network, Ulimit
 
 OutputType = Literal["image", "registry", "oci", "docker", "tar", "local"]
 Compression = Literal["gzip", "zstd", "uncompressed"]
@@ -61,7 +61,7 @@ class BuildRequest:
     no_cache: bool = False
     pull: bool = False
     add_hosts: tuple[tuple[str, str], ...] = ()
-    network: Literal["default", "host", "none"] = "default"
+    network: Network = "default"
     shm_size: int = DEFAULT_SHM_SIZE  # bytes
     ulimits: tuple[Ulimit, ...] = ()
     isolation: str = "auto"

@@ -32,7 +32,9 @@ def main() -> NoReturn:
         sys.stderr.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            status = status or 13  # ExportError: the output can't be written
+            from coopery.errors import ExportError
+
+            status = status or ExportError.exit_code
     # Threads of a build that was stopped may be waiting for a registry or a lock: they end with the process.
     os._exit(status)
 

@@ -22,6 +22,7 @@ from coopery.cli.values import (
 from coopery.engines.outputs import with_push
 from coopery.errors import CooperyError, UsageError
 from coopery.oci.platform import Platform, host
+from coopery.ports import NETWORKS
 from coopery.progress import Board, failure_log, make_progress
 from coopery.registry.settings import RegistrySettings
 from coopery.request import DEFAULT_SHM_SIZE, BuildRequest, Output
@@ -94,7 +95,7 @@ def command(
     CONTEXT is the directory that COPY and ADD take files from; with `-` the Dockerfile comes from standard input
     and there is none.
     """
-    if network not in ("default", "host", "none"):
+    if network not in NETWORKS:
         raise UsageError(f"--network {network!r} isn't there", hint="it is default, host or none")
     outputs: tuple[Output, ...] = ()
     if output:
@@ -123,7 +124,7 @@ def command(
         no_cache=no_cache,
         pull=pull,
         add_hosts=parse_hosts(add_host),
-        network=network,  # type: ignore[arg-type]
+        network=NETWORKS[network],
         shm_size=parse_size_option(shm_size, "--shm-size") if shm_size else DEFAULT_SHM_SIZE,
         ulimits=parse_ulimits(ulimit),
         isolation=isolation,

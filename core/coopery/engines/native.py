@@ -265,9 +265,7 @@ class _Build:
             engine = self._engine
             directory = secrets_directory(engine.store.tmp, private_mounts=engine.workshop.private_mounts)
             memory = self._stack.enter_context(directory)
-            return StepEnvironment(
-                self._engine.store, self._request.secrets, self._engine.environ, memory, self._engine.mask
-            )
+            return StepEnvironment(engine.store, self._request.secrets, engine.environ, memory, engine.mask)
 
         return self._environment.get("", make)
 
@@ -281,22 +279,22 @@ class _Build:
 
     def _report(self, image: Image, delivered: Sequence[Delivered]) -> BuildReport:
         request = self._request
-        manifest, config = image.manifest(annotations=request.annotations)
+        manifest, _ = image.manifest(annotations=request.annotations)
         data = manifest.serialize()
         descriptor = next(
             (item.descriptor for item in delivered if item.descriptor),
             Descriptor(manifest.media_type, Digest.of(data), len(data)),
         )
         names = names_of([name for output in request.outputs for name in output.names] or request.tags)
-        config_digest = self._engine.store.put_blob(config)
-        self._engine.store.put_blob(data)
-        from coopery.export.metadata import metadata, write_image_id, write_metadata
+        image_id = manifest.config.digest
+        if request.iid_file or request.metadata_file:
+            from coopery.export.metadata import metadata, write_image_id, write_metadata
 
-        if request.iid_file:
-            write_image_id(request.iid_file, config_digest)
-        if request.metadata_file:
-            write_metadata(request.metadata_file, metadata(config_digest, descriptor, names))
-        return BuildReport(image, config_digest, descriptor, names, tuple(delivered))
+            if request.iid_file:
+                write_image_id(request.iid_file, image_id)
+            if request.metadata_file:
+                write_metadata(request.metadata_file, metadata(image_id, descriptor, names))
+        return BuildReport(image, image_id, descriptor, names, tuple(delivered))
 
 
 def _epoch_ns(text: str) -> int | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 
 from coopery.errors import AuthError, CooperyError, NotFound, several
 from coopery.oci.reference import Reference
 from coopery.ports import Progress, Registry, StepProgress
-
-#: Seconds between two looks at whether the build is being stopped.
-_GLANCE = 0.1
+from coopery.solver.waiting import finished
 
 
 class Preflight:
@@ -43,9 +41,8 @@ class Preflight:
 
     def passed(self, canceled: Callable[[], bool] = lambda: False) -> bool:
         """Whether the build may go on; waits for the answers, or until `canceled` says that nobody wants them."""
-        while wait(self._checks, timeout=_GLANCE).not_done:
-            if canceled():
-                return False
+        if not finished(self._checks, canceled):
+            return False
         with self._lock:
             if self._step:
                 self._decide(self._step)

@@ -44,6 +44,7 @@ from coopery.plan.outline import Outline, copy_source
 from coopery.plan.plan import BaseImage, PlannedStage, PlannedStep
 from coopery.plan.scope import Scope
 from coopery.plan.words import Words
+from coopery.ports import NETWORKS
 
 if TYPE_CHECKING:
     from coopery.mounts.spec import MountSpec
@@ -228,9 +229,10 @@ class Dispatcher:
         if run.security not in ("", "sandbox"):
             hint = "leave --security out: the step then runs in the ordinary sandbox"
             raise words.error(f"RUN --security={run.security} is not allowed", hint)
-        network = words.one(run.network) or self._around.network
-        if network not in ("default", "host", "none"):
-            raise words.error(f"RUN --network={network}: there are default, none and host")
+        wanted = words.one(run.network) or self._around.network
+        network = NETWORKS.get(wanted)
+        if network is None:
+            raise words.error(f"RUN --network={wanted}: there are default, none and host")
         cwd = state.config.working_dir or "/"
         mounts = tuple(self._mount(text, cwd, words) for text in run.mounts)
         argv, script = _run_command(run, state.config.shell or DEFAULT_SHELL)
@@ -242,7 +244,7 @@ class Dispatcher:
             proxy_env=state.scope.proxy_env(),
             cwd=cwd,
             user=state.config.user,
-            network=network,  # type: ignore[arg-type]
+            network=network,
             mounts=mounts,
             script=script,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from coopery.errors import Location
 from coopery.oci.digest import Digest
+from coopery.ports import Network
 
 if TYPE_CHECKING:
     from coopery.mounts.spec import MountSpec
@@ -49,7 +50,7 @@ class RunOp:
     proxy_env: tuple[str, ...]  # proxy settings: passed on, but not part of the key
     cwd: str
     user: str  # as in the config: names are looked up when it runs
-    network: Literal["default", "host", "none"]
+    network: Network
     mounts: tuple[MountSpec, ...] = ()
     script: InlineFile | None = None  # a here-document with a `#!` line: `argv` names where it is mounted
 

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol
 
 from coopery.dockerfile.instructions import Stage
 from coopery.errors import Location
@@ -104,6 +104,7 @@ class _Planner:
             dockerfile, stage, self.outline.globals, self.platform, self.contexts
         )
         base_image: BaseImage | None = None
+        kind: Literal["image", "stage", "scratch"]
         inherited: Scope | None = None
         if outlined.base_stage >= 0:
             parent = self.need(outlined.base_stage)
@@ -139,7 +140,7 @@ class _Planner:
         return PlannedStage(
             index=index,
             name=stage.name,
-            base=kind,  # type: ignore[arg-type]
+            base=kind,
             base_image=base_image,
             base_stage=outlined.base_stage,
             root=key,

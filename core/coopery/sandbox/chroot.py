@@ -31,11 +31,7 @@ class ChrootSandbox:
         if os.geteuid() != 0:
             return "chroot needs root"
         spec = launch.specify("chroot", Process((), (), "/"), "/", (), probe=True)
-        try:
-            launch.launch(spec, lambda _data, _stream: None, lambda: False)
-        except EnvironmentUnsuitable as error:
-            return error.message
-        return None
+        return launch.refusal(spec)
 
     def run(
         self, process: Process, rootfs: str, mounts: Sequence[Mount], log: launch.Log, cancel: Callable[[], bool]

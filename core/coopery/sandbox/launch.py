@@ -82,6 +82,15 @@ def _own_resolv_conf() -> bytes:
         return b""
 
 
+def refusal(spec: Spec) -> str | None:
+    """Why what `spec` says can't be run here, or None: tries it for real. For a spec that is a probe."""
+    try:
+        launch(spec, lambda _data, _stream: None, lambda: False)
+    except EnvironmentUnsuitable as error:
+        return error.message
+    return None
+
+
 def launch(spec: Spec, log: Log, cancel: Callable[[], bool]) -> int:
     """Run what `spec` says to its end and return its exit status, as ports.Sandbox.run.
 

@@ -38,11 +38,7 @@ class NamespaceSandbox:
         spec = launch.specify(
             "namespaces", Process((), (), "/"), place, (), single_id=self._entered.mode == "single", probe=True
         )
-        try:
-            launch.launch(spec, lambda _data, _stream: None, lambda: False)
-        except EnvironmentUnsuitable as error:
-            return error.message
-        return None
+        return launch.refusal(spec)
 
     def run(
         self, process: Process, rootfs: str, mounts: Sequence[Mount], log: launch.Log, cancel: Callable[[], bool]

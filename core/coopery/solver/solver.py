@@ -19,15 +19,12 @@ from coopery.ports import Progress, Sandbox, Snapshotter, StepProgress, StoredLa
 from coopery.solver.hits import StageWork, find_work
 from coopery.solver.layers import Layers, Once
 from coopery.solver.settings import RunSettings
+from coopery.solver.waiting import finished
 
 # What carries steps out is imported when there is one to carry out: a cached build has none.
 if TYPE_CHECKING:
     from coopery.context.files import FileSource
     from coopery.solver.runtime import StepEnvironment
-
-
-#: Seconds between two looks at whether the build is being stopped.
-_GLANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +185,8 @@ class Solver:
             fetch = self._means.fetch_pool.submit
             futures = [fetch(self.layers.fetch, layer, reference, step) for layer in base.image.layers]
             try:
-                stored = [self._awaited(future) for future in futures]
+                self._await_all(futures)
+                stored = [future.result() for future in futures]
             except BaseException as error:
                 step.failed(str(error))
                 raise
@@ -197,12 +195,9 @@ class Solver:
 
         return self._fetching.get(str(base.fetched.manifest.digest), work)
 
-    def _awaited(self, future: Future[StoredLayer]) -> StoredLayer:
-        """The future's result; Interrupted, without it, when the build is stopped: a registry may never answer."""
-        while not wait([future], timeout=_GLANCE).done:
-            if self.canceled():
-                raise Interrupted("the build was stopped")
-        return future.result()
+    def _await_all(self, futures: Sequence[Future[StoredLayer]]) -> None:
+        if not finished(futures, self.canceled):
+            raise Interrupted("the build was stopped")
 
     # ------------------------------------------------------------------------------------------------ Host
 

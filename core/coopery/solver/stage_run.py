@@ -124,18 +124,15 @@ class StageRun:
             else:
                 self._put(vertex, source, lock)
             progress.done()
-        except Interrupted:
+        except BaseException as error:
             lock.close()
-            progress.canceled()
-            raise
-        except CooperyError as error:
-            lock.close()
-            error.at(vertex.location, host.source)
-            progress.failed(error.message)
-            raise
-        except BaseException:
-            lock.close()
-            progress.failed("internal error")
+            if isinstance(error, Interrupted):
+                progress.canceled()
+            elif isinstance(error, CooperyError):
+                error.at(vertex.location, host.source)
+                progress.failed(error.message)
+            else:
+                progress.failed("internal error")
             raise
 
     def _adopt(self, vertex: Vertex) -> bool:
