@@ -1,0 +1,1 @@
+"""Complete pipelines for each platform, out of the templates that adapters bring."""
