@@ -30,6 +30,7 @@ class Revision:
     licenses: str = ""  # an SPDX expression
     commit_time: int | None = None  # seconds since 1970; the committer's date
     job_url: str = ""
+    default_image: str = ""  # what its image is called unless it is said: the place in the platform's own registry
 
     @property
     def trusted(self) -> bool:
