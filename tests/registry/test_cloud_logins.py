@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from cloud_support import REFRESH, Exchange, Serve, forget_identities, play_entra, recorder, running_moto, set_all
 from registry_support import Reply, Request, ScriptedServer
 
 from coopery.credentials.aws import Aws
@@ -22,8 +22,6 @@ from coopery.credentials.cloud import CloudProvider, LoginFailed
 from coopery.credentials.google import Google
 from coopery.credentials.web import post_form
 from coopery.ports import Credential
-
-Serve = Callable[[Callable[[Request], Reply]], ScriptedServer]
 
 ACCOUNT = "123456789012"
 ECR = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com"
@@ -34,19 +32,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "a
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment without any identity, and without the machine's metadata server."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "IDENTITY_", "MSI_")):
-            monkeypatch.delenv(name)
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-
-
-def set_all(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
+    forget_identities(monkeypatch, tmp_path / "home")
 
 
 def failure(mint: Callable[[str], object], host: str) -> LoginFailed:
@@ -61,28 +47,8 @@ def failure(mint: Callable[[str], object], host: str) -> LoginFailed:
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The URL of a server that plays AWS."""
-    pytest.importorskip("botocore", reason="needs botocore")
-    server = pytest.importorskip("moto.server", reason="needs moto, flask and flask-cors").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def recorder(serve: Serve, moto: str) -> ScriptedServer:
-    """A server in front of moto that notes what it is asked."""
-    import urllib3
-
-    pool = urllib3.PoolManager()
-
-    def hand_on(request: Request) -> Reply:
-        kept = {name: value for name, value in request.headers.items() if name not in ("content-length", "connection")}
-        answer = pool.request(request.method, moto + request.path, headers=kept, body=request.body)
-        return Reply(answer.status, {"Content-Type": answer.headers.get("content-type", "")}, answer.data)
-
-    return serve(hand_on)
+    with running_moto() as url:
+        yield url
 
 
 def test_keys_give_a_password_for_the_account_and_region(
@@ -392,25 +358,6 @@ def test_google_failures_name_their_hop(
 # ------------------------------------------------------------------------------------------------ Azure
 
 
-def segment(value: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
-
-
-REFRESH = f"{segment({'alg': 'none'})}.{segment({'exp': 4070908800})}.sig"
-
-
-class Exchange:
-    """What a registry of Azure's answers to the exchange of an Entra token."""
-
-    def __init__(self, status: int = 200, body: bytes = json.dumps({"refresh_token": REFRESH}).encode()) -> None:
-        self.answer = status, body
-        self.asked: list[tuple[str, dict[str, str]]] = []
-
-    def __call__(self, url: str, form: Any) -> tuple[int, bytes]:
-        self.asked.append((url, dict(form)))
-        return self.answer
-
-
 @pytest.fixture
 def managed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
     """The endpoint of a managed identity."""
@@ -433,7 +380,7 @@ def test_managed_identity_is_exchanged_for_the_registrys_token(
     managed: ScriptedServer, host: str, audience: str
 ) -> None:
     exchange = Exchange()
-    login = Azure(exchange).mint(host)
+    login = Azure(post=exchange).mint(host)
     assert login.credential == Credential(identity_token=REFRESH)
     assert login.ends == 4070908800
     form = {"grant_type": "access_token", "service": host, "access_token": "entra-token"}
@@ -442,48 +389,9 @@ def test_managed_identity_is_exchanged_for_the_registrys_token(
 
 
 @pytest.fixture
-def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve) -> list[dict[str, list[str]]]:
+def entra(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> list[dict[str, list[str]]]:
     """Microsoft Entra, as far as a service principal needs it; the forms that were sent to it."""
-    pytest.importorskip("azure.identity", reason="needs azure-identity")
-    from azure.core.pipeline.transport import RequestsTransport
-
-    forms: list[dict[str, list[str]]] = []
-
-    def answer(request: Request) -> Reply:
-        headers = {"Content-Type": "application/json"}
-        base = "https://login.microsoftonline.com/tenant-id"
-        if "openid-configuration" in request.path:
-            found = {
-                "token_endpoint": f"{base}/oauth2/v2.0/token",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                "issuer": f"{base}/v2.0",
-                "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
-            }
-            return Reply(headers=headers, body=json.dumps(found).encode())
-        if "instance" in request.path:
-            aliases = [
-                {
-                    "preferred_network": "login.microsoftonline.com",
-                    "preferred_cache": "login.windows.net",
-                    "aliases": ["login.microsoftonline.com"],
-                }
-            ]
-            found = {"tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration", "metadata": aliases}
-            return Reply(headers=headers, body=json.dumps(found).encode())
-        forms.append(parse_qs(request.body.decode()))
-        return Reply(
-            headers=headers, body=b'{"access_token": "entra-token", "expires_in": 3600, "token_type": "Bearer"}'
-        )
-
-    server = serve(answer)
-    send = RequestsTransport.send
-
-    def redirected(self: Any, request: Any, **options: Any) -> Any:
-        request.url = request.url.replace("https://login.microsoftonline.com", server.url)
-        return send(self, request, **options)
-
-    monkeypatch.setattr(RequestsTransport, "send", redirected)
-    return forms
+    return play_entra(monkeypatch, serve)
 
 
 def test_service_principal_and_federated_token(
@@ -491,14 +399,14 @@ def test_service_principal_and_federated_token(
 ) -> None:
     principal = {"AZURE_TENANT_ID": "tenant-id", "AZURE_CLIENT_ID": "client-id"}
     set_all(monkeypatch, principal | {"AZURE_CLIENT_SECRET": "principal-s3cret"})
-    assert Azure(Exchange()).mint("team.azurecr.io").credential.identity_token == REFRESH
+    assert Azure(post=Exchange()).mint("team.azurecr.io").credential.identity_token == REFRESH
     assert entra[-1]["client_secret"] == ["principal-s3cret"]
     assert "https://containerregistry.azure.net/.default" in entra[-1]["scope"][0]
 
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     (tmp_path / "token").write_text("federated-token")
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "token"))
-    assert Azure(Exchange()).mint("team.azurecr.io").credential.identity_token == REFRESH
+    assert Azure(post=Exchange()).mint("team.azurecr.io").credential.identity_token == REFRESH
     assert entra[-1]["client_assertion"] == ["federated-token"]
 
 
@@ -513,14 +421,14 @@ def test_service_principal_and_federated_token(
     ],
 )
 def test_failed_exchange_is_named(managed: ScriptedServer, exchange: Exchange) -> None:
-    error = failure(Azure(exchange).mint, "team.azurecr.io")
+    error = failure(Azure(post=exchange).mint, "team.azurecr.io")
     assert error.hop == "exchange"
     assert "entra-token" not in error.said + error.hint
 
 
 def test_no_identity_at_azure_is_named(managed: ScriptedServer, capfd: pytest.CaptureFixture[str]) -> None:
     managed.answer = lambda request: Reply(400, {"Content-Type": "application/json"}, b'{"error": "invalid_request"}')
-    error = failure(Azure(Exchange()).mint, "team.azurecr.io")
+    error = failure(Azure(post=Exchange()).mint, "team.azurecr.io")
     assert error.hop == "identity"
     assert "AZURE_FEDERATED_TOKEN_FILE" in error.hint
     assert "header-s3cret" not in error.said + error.hint
@@ -528,13 +436,13 @@ def test_no_identity_at_azure_is_named(managed: ScriptedServer, capfd: pytest.Ca
 
 
 def test_end_of_a_token_that_cannot_be_read(managed: ScriptedServer) -> None:
-    login = Azure(Exchange(body=b'{"refresh_token": "opaque"}')).mint("team.azurecr.io")
+    login = Azure(post=Exchange(body=b'{"refresh_token": "opaque"}')).mint("team.azurecr.io")
     assert time.time() < login.ends < time.time() + 4000
 
 
 def test_provider_keeps_the_registrys_token(managed: ScriptedServer) -> None:
     exchange = Exchange()
-    provider = CloudProvider(Azure(exchange))
+    provider = CloudProvider(Azure(post=exchange))
     for repository in ("a", "b"):
         assert provider.get("team.azurecr.io", repository) == Credential(identity_token=REFRESH)
     assert len(exchange.asked) == 1

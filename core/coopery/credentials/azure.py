@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from coopery.credentials.cloud import Login, LoginFailed, quiet
+from coopery.credentials.identity import AzureApplication, JobTokens, read_claims, who_says
 from coopery.credentials.web import post_form
 from coopery.ports import Credential
 
@@ -29,22 +29,34 @@ Post = Callable[[str, Mapping[str, str]], tuple[int, bytes]]
 class _Cloud(NamedTuple):
     authority: str
     audience: str
+    federation: str  # whom the tokens are for that federated credentials take
 
 
 _CLOUDS = {
-    "io": _Cloud("login.microsoftonline.com", "https://containerregistry.azure.net/.default"),
-    "cn": _Cloud("login.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default"),
-    "us": _Cloud("login.microsoftonline.us", "https://management.usgovcloudapi.net/.default"),
+    "io": _Cloud(
+        "login.microsoftonline.com", "https://containerregistry.azure.net/.default", "api://AzureADTokenExchange"
+    ),
+    "cn": _Cloud(
+        "login.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default", "api://AzureADTokenExchangeChina"
+    ),
+    "us": _Cloud(
+        "login.microsoftonline.us", "https://management.usgovcloudapi.net/.default", "api://AzureADTokenExchangeUSGov"
+    ),
 }
 
 
 class Azure:
-    """Logs in to ACR."""
+    """Logs in to ACR: as `application`, which takes the job's own token, or else by the default credentials."""
 
     name = "Azure"
     extra = "azure"
 
-    def __init__(self, post: Post = post_form) -> None:
+    def __init__(
+        self, application: AzureApplication | None = None, tokens: JobTokens | None = None, post: Post = post_form
+    ) -> None:
+        """The first two or neither."""
+        self._application = application
+        self._tokens = tokens
         self._post = post
 
     def serves(self, host: str) -> bool:
@@ -61,12 +73,13 @@ class Azure:
         assert match is not None
         cloud = _CLOUDS[match["cloud"]]
         authority = os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority
+        if self._application:
+            return self._exchange(host, self._federated(self._application, authority, cloud))
         try:
             with DefaultAzureCredential(authority=authority) as identity:
                 token = identity.get_token(cloud.audience).token
         except (AzureError, OSError, ValueError) as error:
-            lines = str(error).strip().splitlines()
-            raise LoginFailed("identity", " ".join(lines[:3]), _SOURCES) from None
+            raise LoginFailed("identity", _first_lines(error), _SOURCES) from None
         return self._exchange(host, token)
 
     def rights(self, action: str) -> str:
@@ -74,8 +87,23 @@ class Azure:
         role = "AcrPull" if action == "pull" else "AcrPush"
         return f"to {action}, it needs the role {role} on the registry, or the repository roles of one with ABAC"
 
+    def _federated(self, application: AzureApplication, authority: str, cloud: _Cloud) -> str:
+        """Entra's token for the application, in exchange for the job's."""
+        from azure.core.exceptions import AzureError
+        from azure.identity import ClientAssertionCredential
+
+        assert self._tokens
+        token = self._tokens.mint(cloud.federation)
+        tenant, client = application.tenant_id, application.client_id
+        try:
+            with ClientAssertionCredential(tenant, client, lambda: token, authority=authority) as identity:
+                return str(identity.get_token(cloud.audience).token)
+        except (AzureError, OSError, ValueError) as error:
+            hint = f"{client} needs a federated credential with exactly this issuer, subject and audience: "
+            raise LoginFailed("exchange", _first_lines(error), hint + who_says(token)) from None
+
     def _exchange(self, host: str, token: str) -> Login:
-        """Source: github.com/Azure/acr, docs/AAD-OAuth.md, "Calling POST /oauth2/exchange"."""
+        """Source: docs/AAD-OAuth.md of Azure/acr, "Calling POST /oauth2/exchange"."""
         form = {"grant_type": "access_token", "service": host, "access_token": token}
         try:
             status, body = self._post(f"https://{host}/oauth2/exchange", form)
@@ -93,10 +121,13 @@ class Azure:
         return Login(Credential(identity_token=refresh), _end(refresh))
 
 
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).strip().splitlines()[:3])
+
+
 def _end(token: str) -> float:
     """When a JSON Web Token ends (RFC 7519, section 4.1.4), in seconds since the epoch."""
     try:
-        claims: Any = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        return float(claims["exp"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+        return float(read_claims(token)["exp"])
+    except (ValueError, LookupError, TypeError):
         return time.time() + _LIFE

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from coopery.errors import AuthError
 from coopery.ports import Credential
 
 #: The hops of a login, in order; the last one, what the token allows, is the registry's to judge.
@@ -31,6 +32,10 @@ class LoginFailed(Exception):
         self.hop = hop
         self.said = said
         self.hint = hint
+
+
+class NoIdentity(LoginFailed):
+    """There is nothing to log in with: a fork's job often has no token, and may need none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class _Host:
     lock: threading.Lock = field(default_factory=threading.Lock)
     login: Login | None = None
     trouble: str = ""
+    hint: str = ""
+    fatal: bool = False
     ends: float = 0.0
     minted: float = 0.0
     served: set[str] = field(default_factory=set)  # repositories that were given this outcome
@@ -72,15 +79,24 @@ class _Host:
 class CloudProvider:
     """A credential provider over a `Cloud`. Safe to use from any thread; one of many mints, the others wait."""
 
-    def __init__(self, cloud: Cloud, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since the epoch."""
+    def __init__(
+        self,
+        cloud: Cloud,
+        clock: Callable[[], float] = time.time,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """`clock` gives seconds since the epoch. With `strict` a login that fails is an error of `get`, rather than
+        one that the registry's refusal brings up; not having an identity is none.
+        """
         self._cloud = cloud
+        self._strict = strict
         self._clock = clock
         self._lock = threading.Lock()
         self._hosts: dict[str, _Host] = {}
 
     def get(self, registry: str, repository: str) -> Credential | None:
-        """The login for the registry if it is the cloud's and one can be had, else None.
+        """The login for the registry if it is the cloud's and one can be had, else None (or AuthError, if strict).
 
         Minted anew when it nears its end, or when it is asked for a second time for one repository (whose registry
         then didn't take it) and isn't brand-new.
@@ -96,6 +112,8 @@ class CloudProvider:
             if now >= host.ends or refused:
                 self._renew(host, name, now)
             host.served.add(repository)
+            if host.fatal:
+                raise AuthError(host.trouble, hint=host.hint)
             return host.login.credential if host.login else None
 
     def advice(self, registry: str, _repository: str, action: str) -> str:
@@ -103,27 +121,31 @@ class CloudProvider:
         host = self._hosts.get(registry.lower())
         if host is None:
             return ""
-        return host.trouble or f"the login by {self._cloud.name} itself worked; {self._cloud.rights(action)}"
+        if host.trouble:
+            return f"{host.trouble}; {host.hint}" if host.hint else host.trouble
+        return f"the login by {self._cloud.name} itself worked; {self._cloud.rights(action)}"
 
     def _renew(self, host: _Host, name: str, now: float) -> None:
-        host.login, host.trouble, host.ends = None, "", now + _PATIENCE
+        host.login, host.trouble, host.hint, host.fatal = None, "", "", False
+        host.ends = now + _PATIENCE
         host.minted = now
         host.served.clear()
         cloud = self._cloud
         try:
             login = cloud.mint(name)
         except ImportError:
-            host.trouble = (
-                f"{name} is a registry of {cloud.name}, and what logs in there isn't installed: "
-                f"pip install 'coopery[{cloud.extra}]'"
-            )
+            host.trouble = f"{name} is a registry of {cloud.name}, and what logs in there isn't installed"
+            host.hint = f"pip install 'coopery[{cloud.extra}]'"
+            host.fatal = self._strict
             host.ends = float("inf")
         except LoginFailed as error:
-            hint = f"; {error.hint}" if error.hint else ""
-            host.trouble = f"the login by {cloud.name} failed at its {error.hop}: {error.said}{hint}"
+            host.trouble = f"the login by {cloud.name} failed at its {error.hop}: {error.said}"
+            host.hint = error.hint
+            host.fatal = self._strict and not isinstance(error, NoIdentity)
         except Exception as error:
             # Other people's libraries: what they raise is no reason to fail where anonymous might do.
             host.trouble = f"the login by {cloud.name} failed: its library raised {type(error).__name__}"
+            host.fatal = self._strict
         else:
             host.login = login
             # However short its life: it is minted for the request at hand.

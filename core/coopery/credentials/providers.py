@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from coopery.credentials.auth_file import AuthFile, parse_auth_file
 from coopery.credentials.keys import server_url
@@ -13,8 +14,18 @@ from coopery.ports import Credential, CredentialProvider
 _MAX_SIZE = 4 << 20  # bytes of an auth file
 
 
+class Logins(NamedTuple):
+    """Providers that are asked before the usual ones: when something is pushed, and when it is pulled."""
+
+    push: tuple[CredentialProvider, ...] = ()
+    pull: tuple[CredentialProvider, ...] = ()
+
+
+NO_LOGINS = Logins()
+
+
 class VariableProvider:
-    """An auth file in an environment variable, as GitLab's runner and docker 28 take it."""
+    """An auth file in an environment variable, as docker 28 and CI systems take it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         self._name = name
