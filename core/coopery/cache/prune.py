@@ -150,7 +150,7 @@ def _needed(top: str, kind: str, data: bytes) -> list[str] | None:
         value = json.loads(data)
         if kind == "codings":
             return [os.path.join(top, "blobs/sha256", value["digest"].partition(":")[2])]
-        return [os.path.join(top, "tars", diff_id.partition(":")[2] + ".tar") for diff_id, _ in value]
+        return [os.path.join(top, "tars", diff_id.partition(":")[2] + ".tar") for diff_id, *_ in value]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

@@ -12,10 +12,11 @@ from coopery.oci.digest import Digest
 
 
 class Outcome(NamedTuple):
-    """What one step gave: its layer's diff ID, and when it ran (RFC 3339)."""
+    """What one step gave: its layer's diff ID, when it ran (RFC 3339), and how many seconds that took."""
 
     diff_id: Digest
     created: str
+    seconds: float | None = None  # None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class LocalRecords:
         """The record under `key` if its layers are all still here, else None."""
         value = self._store.read_document("records", key.hex)
         try:
-            outcomes = tuple(Outcome(Digest.parse(diff_id), str(created)) for diff_id, created in value)
+            outcomes = tuple(_outcome(*item) for item in value)
         except (TypeError, ValueError, AttributeError, IntegrityError):
             return None
         record = CacheRecord(key, outcomes)
@@ -53,8 +54,17 @@ class LocalRecords:
 
     def store(self, record: CacheRecord) -> None:
         """Keep `record`."""
-        value = [[str(outcome.diff_id), outcome.created] for outcome in record.outcomes]
+        value = [[str(outcome.diff_id), *outcome[1:]] for outcome in record.outcomes]
         self._store.write_document("records", record.key.hex, value)
+
+    def seconds(self, key: Digest) -> tuple[float | None, ...]:
+        """How long each step up to the one with this key took when it last ran, whether or not their layers are still
+        here; empty if nothing is known."""
+        value = self._store.read_document("records", key.hex)
+        try:
+            return tuple(_outcome(*item).seconds for item in value)
+        except (TypeError, ValueError, AttributeError, IntegrityError):
+            return ()
 
     def coded(self, diff_id: Digest, codec: str) -> Descriptor | None:
         """The blob that the layer became under `codec`, if it is still here."""
@@ -68,3 +78,8 @@ class LocalRecords:
     def store_coded(self, diff_id: Digest, codec: str, descriptor: Descriptor) -> None:
         """Remember which blob the layer became under `codec`."""
         self._store.write_document("coded", f"{diff_id.hex}.{codec}", descriptor.to_json())
+
+
+def _outcome(diff_id: str, created: str, seconds: float | None = None) -> Outcome:
+    """The outcome that a list of these stands for; older stores don't have the seconds."""
+    return Outcome(Digest.parse(diff_id), str(created), None if seconds is None else float(seconds))

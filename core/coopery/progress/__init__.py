@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from coopery.errors import UsageError
-from coopery.progress.board import Board, Display, Quiet, StepRecord
+from coopery.ports import StepRecord
+from coopery.progress.board import Board, Display, Quiet
 from coopery.progress.output import Output, TextStream
 from coopery.redact import Redactor, redactor
 

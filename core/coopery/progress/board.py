@@ -5,30 +5,18 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal, Protocol
 
+from coopery.errors import Location
+from coopery.ports import Advice, StepOutcome, StepRecord
 from coopery.progress.lines import LineSplitter
 from coopery.redact import RedactedStream, Redactor
 
 Stream = Literal["stdout", "stderr"]
-Outcome = Literal["waiting", "running", "done", "cached", "failed", "canceled"]
 
 #: How many of a step's last lines its record keeps.
 TAIL = 200
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What is known of a step. Times are seconds; `started` counts from the beginning of the build's progress."""
-
-    number: int  # 0 while nothing has happened to it
-    name: str
-    outcome: Outcome
-    started: float
-    seconds: float  # so far, if it runs
-    message: str  # why it failed
-    log: tuple[str, ...]  # the last lines of its output
 
 
 class Display(Protocol):
@@ -85,12 +73,14 @@ class Quiet:
 class Step:
     """A step on the board (`ports.StepProgress`). The display reads its attributes under the board's lock."""
 
-    def __init__(self, board: Board, name: str) -> None:
+    def __init__(self, board: Board, name: str, location: Location | None) -> None:
         self.name = name
+        self.location = location
         self.number = 0
-        self.outcome: Outcome = "waiting"
+        self.outcome: StepOutcome = "waiting"
         self.started = 0.0
         self.seconds = 0.0
+        self.saved: float | None = None
         self.message = ""
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.board = board
@@ -120,9 +110,9 @@ class Step:
         """The step ended well."""
         self._finish("done")
 
-    def cached(self) -> None:
-        """The step needs no running."""
-        self._finish("cached")
+    def cached(self, saved: float | None = None) -> None:
+        """The step needs no running, which would have taken about `saved` seconds."""
+        self._finish("cached", saved=saved)
 
     def failed(self, message: str) -> None:
         """The step ended badly."""
@@ -140,7 +130,17 @@ class Step:
     def record(self, now: float) -> StepRecord:
         """This step as a value. The board's lock is held."""
         seconds = now - self.started if self.outcome == "running" else self.seconds
-        return StepRecord(self.number, self.name, self.outcome, self.started, seconds, self.message, tuple(self.tail))
+        return StepRecord(
+            self.number,
+            self.name,
+            self.outcome,
+            self.started,
+            seconds,
+            self.message,
+            tuple(self.tail),
+            self.location,
+            self.saved,
+        )
 
     def _begin(self, now: float) -> None:
         if not self.number:
@@ -154,7 +154,7 @@ class Step:
             self.tail.extend(lines[-TAIL:])
             self.board.display.lines(self, lines, stream, now)
 
-    def _finish(self, outcome: Outcome, message: str = "") -> None:
+    def _finish(self, outcome: StepOutcome, message: str = "", saved: float | None = None) -> None:
         with self.board.event() as now:
             self._begin(now)
             if self.outcome != "running":
@@ -162,6 +162,7 @@ class Step:
             self.drain(now)
             self.outcome = outcome
             self.seconds = now - self.started
+            self.saved = saved
             self.message = self.board.redactor.text(message)
             self.board.display.finish(self, now)
 
@@ -187,16 +188,24 @@ class Board:
         self._ticker: threading.Thread | None = None
         self._ending = threading.Event()
         self._steps: list[Step] = []
+        self._spared: list[tuple[int, StepRecord]] = []  # each with the number of the step that began last before it
         self._numbers = 0
         self._warnings: list[str] = []
+        self._advice: dict[Advice, None] = {}
         self._closed = False
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str, location: Location | None = None) -> Step:
         """A new step; it gets its number, and appears, when something happens to it."""
-        step = Step(self, self.redactor.text(name))
+        step = Step(self, self.redactor.text(name), location)
         with self._lock:
             self._steps.append(step)
         return step
+
+    def spared(self, name: str, location: Location, saved: float | None) -> None:
+        """Keep the record of a step that needs no running, without showing it."""
+        with self._lock:
+            record = StepRecord(0, self.redactor.text(name), "cached", self._now(), 0.0, "", (), location, saved)
+            self._spared.append((self._numbers, record))
 
     def warn(self, text: str) -> None:
         """Show a warning, and keep it in `warnings`."""
@@ -205,18 +214,35 @@ class Board:
             self._warnings.append(text)
             self.display.warn(text, now)
 
+    def advise(self, advice: Advice) -> None:
+        """Warn of what a check found, and keep it in `advice`; not again if it is known."""
+        clean = self.redactor.text
+        advice = replace(advice, message=clean(advice.message), hint=clean(advice.hint), remark=clean(advice.remark))
+        with self._lock:
+            if advice not in self._advice:
+                self._advice[advice] = None
+                self.warn(advice.text)
+
     @property
     def steps(self) -> tuple[StepRecord, ...]:
-        """All steps announced so far: those that began first, in the order of their numbers."""
+        """All steps announced so far: those that began first, in the order of their numbers, with spared ones in
+        between."""
         with self._lock:
             now = self._now()
-            return tuple(step.record(now) for step in sorted(self._steps, key=_rank))
+            ranked = [*((_rank(step), step.record(now)) for step in self._steps), *self._spared]
+            return tuple(record for _, record in sorted(ranked, key=lambda pair: pair[0]))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """All warnings so far."""
+        """All warnings so far, with the texts of the advice."""
         with self._lock:
             return tuple(self._warnings)
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What checks have found so far."""
+        with self._lock:
+            return tuple(self._advice)
 
     def close(self) -> None:
         """Show what is held back and leave the final state on the screen. Further calls do nothing."""

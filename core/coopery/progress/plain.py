@@ -49,14 +49,14 @@ class Plain:
             last = f"ERROR: {step.message}"
         else:
             last = {"done": f"DONE {step.seconds:.1f}s", "cached": "CACHED", "canceled": "CANCELED"}[step.outcome]
-        self._output.write(self._turn_to(step, now) + f"#{step.number} {last}\n")
+        self._write(self._turn_to(step, now) + f"#{step.number} {last}\n")
         self._current = None
         self._next(now)
 
     def warn(self, text: str, now: float) -> None:
         """The warning at once, whoever has the log; all of them once more in the end."""
         self._warnings.append(text)
-        self._output.write(f"WARNING: {text}\n")
+        self._write(f"WARNING: {text}\n")
         self._wrote = True
 
     def tick(self, now: float) -> bool:
@@ -72,11 +72,16 @@ class Plain:
         if self._warnings:
             count = len(self._warnings)
             heading = f"\n {count} warning{'s' if count > 1 else ''} found:\n"
-            self._output.write(heading + "".join(f" - {text}\n" for text in self._warnings))
+            self._write(heading + "".join(f" - {text}\n" for text in self._warnings))
+
+    def _write(self, text: str) -> None:
+        # Output has no carriage returns any more. In a step's name, which is a Dockerfile's text, one would draw over
+        # the line, and CI systems take what follows one for orders.
+        self._output.write(text.replace("\r", "\\r"))
 
     def _say(self, step: Step, text: str, now: float) -> None:
         if self._current is None or step is self._current or step.outcome != "running":
-            self._output.write(self._turn_to(step, now) + text)
+            self._write(self._turn_to(step, now) + text)
             if step.outcome != "running":
                 self._current = None
         else:
@@ -87,7 +92,7 @@ class Plain:
     def _next(self, now: float) -> None:
         step = next(iter(self._waiting), None)
         if step:
-            self._output.write(self._turn_to(step, now))
+            self._write(self._turn_to(step, now))
 
     def _turn_to(self, step: Step, now: float) -> str:
         """What has to be written before the next line of `step`: the change of blocks, and what it has waited with."""

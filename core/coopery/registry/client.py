@@ -5,20 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from coopery.errors import CooperyError, IntegrityError, NotFound
 from coopery.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.manifest import MAX_MANIFEST_SIZE, parse_manifest
 from coopery.oci.reference import Reference
-from coopery.ports import CredentialProvider
+from coopery.ports import BlobOutcome, CredentialProvider, Traffic
 from coopery.registry.answers import fail
 from coopery.registry.auth import Scope
 from coopery.registry.channel import Channel
 from coopery.registry.endpoint import Endpoint
 from coopery.registry.rate_limits import RateLimit, RateLimits
+from coopery.registry.traffic import Counter
 from coopery.registry.transport import Answer, Transport
 
 # What a build that is served from its cache doesn't do is imported by the method that does it.
@@ -43,9 +45,10 @@ class RegistryClient:
         transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
         notice: Callable[[str], None] = lambda text: None,
+        moved: Counter | None = None,
     ) -> None:
         """`clock` counts seconds, for the life of tokens; `notice` is told what users should know, such as that few
-        pulls are left."""
+        pulls are left. Clients that work together count in one `moved`."""
         self._credentials = credentials
         self._transport = transport or Transport()
         self._clock = clock
@@ -53,6 +56,7 @@ class RegistryClient:
         self._lock = threading.Lock()
         self._writing_referrers = threading.Lock()
         self._channels: dict[str, Channel] = {}
+        self._moved = moved or Counter()
 
     def close(self) -> None:
         """Close idle connections. The client can still be used."""
@@ -67,6 +71,11 @@ class RegistryClient:
         """How many pulls registries still grant, by registry, as far as they said so."""
         return self._rate_limits.known()
 
+    @property
+    def traffic(self) -> Traffic:
+        """See `ports.Registry`."""
+        return self._moved.total()
+
     def reach(self, reference: Reference) -> None:
         """Return if the registry of `reference` gives any answer, asked once; NetworkError if it doesn't."""
         self._channel(reference).reach()
@@ -79,6 +88,7 @@ class RegistryClient:
         data = answer.body
         if len(data) > MAX_MANIFEST_SIZE:
             raise IntegrityError(f"the manifest of {reference} is larger than {MAX_MANIFEST_SIZE} bytes")
+        self._moved.pulled(len(data))
         digest = reference.digest or Digest.of(data)
         for expected in (digest, _said(answer)):
             if expected:
@@ -112,7 +122,10 @@ class RegistryClient:
         """
         from coopery.registry.download import pull
 
-        return pull(self._channel(reference), reference.repository, descriptor, taken)
+        with closing(pull(self._channel(reference), reference.repository, descriptor, taken)) as pieces:
+            for piece in pieces:
+                self._moved.pulled(len(piece))
+                yield piece
 
     def has_blob(self, reference: Reference, digest: Digest) -> bool:
         """Whether the repository of `reference` holds the blob."""
@@ -126,7 +139,7 @@ class RegistryClient:
         descriptor: Descriptor,
         open_blob: Callable[[], BinaryIO],
         mount_from: Sequence[Reference] = (),
-    ) -> Literal["exists", "mounted", "uploaded"]:
+    ) -> BlobOutcome:
         """Put a blob into the repository of `reference`; see `ports.Registry`.
 
         References of other registries in `mount_from` are passed over. What `open_blob` gives is read once, in
@@ -136,7 +149,9 @@ class RegistryClient:
 
         here = [source.repository for source in mount_from if source.registry == reference.registry]
         sources = [source for source in dict.fromkeys(here) if source != reference.repository]
-        return push(self._channel(reference), reference.repository, descriptor, open_blob, sources)
+        outcome = push(self._channel(reference), reference.repository, descriptor, open_blob, sources)
+        self._moved.placed(reference.name, descriptor.digest, descriptor.size, outcome)
+        return outcome
 
     def push_manifest(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
         """Put a manifest under the tag of `reference`, or under the descriptor's digest if it has no tag.
@@ -160,6 +175,7 @@ class RegistryClient:
         )
         if answer.status in (200, 201):
             check_digest(channel, descriptor, answer)
+            self._moved.pushed(len(data))
         elif not self._already_there(reference, descriptor):
             self._fail(reference, f"push of {reference}", answer)
         subject = subject_of(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 from coopery.errors import IntegrityError, NetworkError
@@ -25,7 +25,9 @@ class Taken:
         self.state = hashlib.new(descriptor.digest.algorithm)
 
 
-def pull(channel: Channel, repository: str, descriptor: Descriptor, taken: Taken | None = None) -> Iterator[bytes]:
+def pull(
+    channel: Channel, repository: str, descriptor: Descriptor, taken: Taken | None = None
+) -> Generator[bytes, None, None]:
     """The blob's bytes in pieces of up to 1 MiB, after those that are `taken`.
 
     The last piece is only given out once size and digest are right; IntegrityError if they aren't. A lost connection

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 from urllib.parse import quote
 
 from coopery.errors import AuthError, IntegrityError, NetworkError, RegistryError, StorageError
 from coopery.oci.descriptor import Descriptor
+from coopery.ports import BlobOutcome
 from coopery.registry.auth import Scope, Scopes
 from coopery.registry.channel import Channel
 from coopery.registry.stored import exists
@@ -23,7 +24,7 @@ def push(
     descriptor: Descriptor,
     open_blob: Callable[[], BinaryIO],
     sources: Sequence[str],
-) -> Literal["exists", "mounted", "uploaded"]:
+) -> BlobOutcome:
     """Put the blob into `repository`; `sources` are repositories of this registry that may hold it already.
 
     `open_blob` is called only for an upload, and again whenever bytes must be sent a second time.

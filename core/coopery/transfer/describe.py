@@ -11,6 +11,7 @@ from typing import Any
 from coopery.oci.config import ImageConfig
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.manifest import Index
+from coopery.progress.amounts import human_size
 from coopery.transfer.content import Document
 
 
@@ -71,8 +72,9 @@ def as_text(value: Mapping[str, Any]) -> str:
         if value.get("Env"):
             lines += ["Env:", *(f"  {_printable(text)}" for text in value["Env"])]
         lines += _mapping("Labels", value.get("Labels"))
-        lines.append(_line("Size", f"{_human(value['Size'])} in {len(value['Layers'])} layers"))
-        lines += [f"  {layer['Digest']}  {_human(layer['Size'])}  {layer['MIMEType']}" for layer in value["LayersData"]]
+        lines.append(_line("Size", f"{human_size(value['Size'])} in {len(value['Layers'])} layers"))
+        for layer in value["LayersData"]:
+            lines.append(f"  {layer['Digest']}  {human_size(layer['Size'])}  {layer['MIMEType']}")
     return "\n".join(lines)
 
 
@@ -114,10 +116,3 @@ def _manifest_line(entry: Mapping[str, Any]) -> str:
 def _printable(text: str) -> str:
     """`text` on one line: in a terminal an image's words must not act."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def _human(size: int) -> str:
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"
