@@ -120,7 +120,6 @@ class Daemon(Peer):
 class Coopery(Peer):
     name = "coopery"
     needs = ("coopery",)
-    registry_cache = False
 
     def programs(self) -> list[Path]:
         first = _program("coopery").read_bytes().partition(b"\n")[0]  # the script's interpreter is the process
@@ -132,7 +131,13 @@ class Coopery(Peer):
         return {f"XDG_{place}_HOME": str(self.state / place.lower()) for place in places}
 
     def commands(self, job: Job) -> list[list[str]]:
-        return [["coopery", "build", "--push", "-t", job.reference, *_build_args(job), str(job.context)]]
+        where = f"type=registry,ref={job.cache_repository}"
+        cache = {
+            "local": [],
+            "fill": ["--cache-to", f"{where},mode=max"],
+            "fresh": ["--cache-from", where],
+        }[job.cache]
+        return [["coopery", "build", "--push", "-t", job.reference, *cache, *_build_args(job), str(job.context)]]
 
 
 class Buildah(Peer):
