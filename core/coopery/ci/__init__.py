@@ -1,1 +1,1 @@
-"""What CI platforms have in common: revisions, tags and labels, settings, the report, and the way from them to builds."""
+"""What CI platforms have in common: revisions, tags and labels, settings, the report, and the way to builds."""
