@@ -1,1 +1,5 @@
-"""The adapter."""
+"""The adapter for Buildkite."""
+
+from coopery_buildkite.adapter import Buildkite
+
+__all__ = ["Buildkite"]
