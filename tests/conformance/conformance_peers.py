@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,21 @@ class BuildKit:
         command += [f"--local=context={context}", f"--local=dockerfile={dockerfile.parent}"]
         command += [f"--opt=filename={dockerfile.name}"]
         run([*command, f"--output=type=image,name={reference},push=true,registry.insecure=true"])
+
+    def export(self, context: Path, output: str, options: Mapping[str, str]) -> None:
+        """Build the Dockerfile of `context` with these frontend options, and export it as `output` says."""
+        command = ["buildctl", "--addr", self._address, "build", "--progress=plain", "--frontend=dockerfile.v0"]
+        command += [f"--opt={name}={value}" for name, value in options.items()]
+        run([*command, f"--local=context={context}", f"--local=dockerfile={context}", f"--output={output}"])
+
+    def lint(self, context: Path, args: Mapping[str, str], target: str) -> set[tuple[str, int]]:
+        """The rules that the Dockerfile of `context` breaks, with the lines."""
+        command = ["buildctl", "--addr", self._address, "build", "--progress=plain", "--frontend=dockerfile.v0"]
+        command += ["--opt=requestid=frontend.lint", f"--local=context={context}", f"--local=dockerfile={context}"]
+        command += [f"--opt=build-arg:{name}={value}" for name, value in args.items()]
+        command += [f"--opt=target={target}"] if target else []
+        found = re.finditer(r"^WARNING: (\w+).*?^Dockerfile:(\d+)$", run(command), re.MULTILINE | re.DOTALL)
+        return {(warning[1], int(warning[2])) for warning in found}
 
 
 def run(command: list[str]) -> str:

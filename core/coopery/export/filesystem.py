@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
@@ -21,8 +21,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_tar(dest: str, tree: Tree, tar: BlobOpener) -> None:
-    """Write the root file system as a tar to the file `dest`, or to standard output for `-`.
+def write_tar(dest: str, trees: Mapping[str, Tree], tar: BlobOpener) -> None:
+    """Write root file systems as a tar to the file `dest`, or to standard output for `-`: each in the directory that is
+    its key, the one with an empty key directly.
 
     Owners, modes, times and extended attributes are the image's; names of one file are hard links. The root directory
     has no entry of its own, as with BuildKit's tar exporter. `tar` opens the layers' uncompressed, seekable tars.
@@ -30,20 +31,32 @@ def write_tar(dest: str, tree: Tree, tar: BlobOpener) -> None:
     """
     with replacing(dest) as write, ExitStack() as stack:
         contents = _Contents(tar, stack)
-        links = _Links()
         writer = TarWriter(write)
-        for node in tree.walk():
-            entry = node.entry
-            if not entry.path:
-                continue
-            first = links.first(node)
-            if first is not None:
-                writer.add(entry._replace(kind=Kind.HARDLINK, link=first, size=0, xattrs=()))
-            elif entry.kind is Kind.FILE and entry.size:
-                writer.add(entry, contents.at(node))
-            else:
-                writer.add(entry)
+        for directory, tree in trees.items():
+            _add_tree(writer, os.fsencode(directory), tree, contents)
         writer.close()
+
+
+def _add_tree(writer: TarWriter, directory: bytes, tree: Tree, contents: _Contents) -> None:
+    links = _Links()
+    if directory:
+        writer.add(Entry(directory, Kind.DIRECTORY, 0o755, 0, 0))
+    for node in tree.walk():
+        if not node.entry.path:
+            continue
+        entry = node.entry._replace(path=_within(directory, node.entry.path))
+        first = links.first(node)
+        if first is not None:
+            link = _within(directory, first)
+            writer.add(entry._replace(kind=Kind.HARDLINK, link=link, size=0, xattrs=()))
+        elif entry.kind is Kind.FILE and entry.size:
+            writer.add(entry, contents.at(node))
+        else:
+            writer.add(entry)
+
+
+def _within(directory: bytes, path: bytes) -> bytes:
+    return directory + b"/" + path if directory else path
 
 
 def write_directory(dest: str, tree: Tree, tar: BlobOpener, warn: Callable[[str], None]) -> None:

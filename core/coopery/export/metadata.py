@@ -12,13 +12,15 @@ from coopery.oci.digest import Digest
 from coopery.oci.reference import Reference
 
 
-def metadata(config: Digest, manifest: Descriptor, names: Sequence[Reference]) -> dict[str, Any]:
-    """The members buildx's metadata file has for an image: its digests, its manifest's descriptor and its names."""
+def metadata(config: Digest | None, manifest: Descriptor, names: Sequence[Reference]) -> dict[str, Any]:
+    """The members buildx's metadata file has for an image: its digests, its manifest's descriptor and its names. An
+    index has no configuration."""
     value: dict[str, Any] = {
-        "containerimage.config.digest": str(config),
         "containerimage.descriptor": manifest.to_json(),
         "containerimage.digest": str(manifest.digest),
     }
+    if config:
+        value["containerimage.config.digest"] = str(config)
     if names:
         value["image.name"] = ",".join(str(name.or_latest()) for name in names)
     return value

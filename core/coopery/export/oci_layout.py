@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any
 
 from coopery.errors import ExportError
 from coopery.export.blobs import BlobArchive, blob_path, copy_checked
-from coopery.export.destination import BlobOpener, replacing, reporting
+from coopery.export.contents import Blob, Contents
+from coopery.export.destination import replacing, reporting
 from coopery.oci.descriptor import OCI_INDEX, Descriptor
-from coopery.oci.digest import Digest
-from coopery.oci.image import Image
 from coopery.oci.manifest import Index
 from coopery.oci.reference import Reference
 
@@ -25,43 +23,16 @@ FULL_NAME = "io.containerd.image.name"
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """A blob to be written; `what` names it in errors."""
-
-    what: str
-    descriptor: Descriptor
-    opener: Callable[[], BinaryIO]
+def write_oci_directory(dest: str, contents: Contents, names: Sequence[Reference]) -> Descriptor:
+    """Put an image or index into the layout directory `dest`; see `put_directory`. Returns its descriptor."""
+    put_directory(dest, contents.everything, index_entries(contents.entry, names))
+    return contents.entry
 
 
-def write_oci_directory(
-    dest: str,
-    image: Image,
-    names: Sequence[Reference],
-    blob: BlobOpener,
-    *,
-    docker_types: bool = False,
-    annotations: Mapping[str, str] | None = None,
-) -> Descriptor:
-    """Put the image into the layout directory `dest`; see `put_directory`. Returns the manifest's descriptor."""
-    descriptor, blobs = _content(image, blob, docker_types, annotations)
-    put_directory(dest, blobs, index_entries(descriptor, names))
-    return descriptor
-
-
-def write_oci_archive(
-    dest: str,
-    image: Image,
-    names: Sequence[Reference],
-    blob: BlobOpener,
-    *,
-    docker_types: bool = False,
-    annotations: Mapping[str, str] | None = None,
-) -> Descriptor:
-    """Write the image as a layout in a tar; see `put_archive`. Returns the manifest's descriptor."""
-    descriptor, blobs = _content(image, blob, docker_types, annotations)
-    put_archive(dest, blobs, index_entries(descriptor, names))
-    return descriptor
+def write_oci_archive(dest: str, contents: Contents, names: Sequence[Reference]) -> Descriptor:
+    """Write an image or index as a layout in a tar; see `put_archive`. Returns its descriptor."""
+    put_archive(dest, contents.everything, index_entries(contents.entry, names))
+    return contents.entry
 
 
 def put_directory(dest: str, blobs: Sequence[Blob], entries: Sequence[Descriptor], *, at_once: int = 1) -> None:
@@ -117,23 +88,6 @@ def index_entries(descriptor: Descriptor, names: Sequence[Reference]) -> tuple[D
             tags.add(tag)
         entries.append(replace(descriptor, annotations=annotations))
     return tuple(entries) or (descriptor,)
-
-
-def _content(
-    image: Image, blob: BlobOpener, docker_types: bool, annotations: Mapping[str, str] | None
-) -> tuple[Descriptor, list[Blob]]:
-    """The descriptor of an image's manifest, and all its blobs, manifest last."""
-    manifest, config = image.manifest(docker=docker_types, annotations=annotations)
-    data = manifest.serialize()
-    descriptor = Descriptor(manifest.media_type, Digest.of(data), len(data), image.config.platform)
-    blobs = [Blob("layer", layer, _opener(blob, layer.digest)) for layer in manifest.layers]
-    blobs.append(Blob("configuration", manifest.config, lambda: io.BytesIO(config)))
-    blobs.append(Blob("manifest", descriptor, lambda: io.BytesIO(data)))
-    return descriptor, blobs
-
-
-def _opener(blob: BlobOpener, digest: Digest) -> Callable[[], BinaryIO]:
-    return lambda: blob(digest)
 
 
 @contextmanager

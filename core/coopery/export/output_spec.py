@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Literal, get_args
 
 from coopery.errors import UsageError
+from coopery.oci.platform import Platform
 from coopery.oci.reference import Reference
-from coopery.request import Compression, Output, OutputType
+from coopery.request import Annotation, AnnotationLevel, Compression, Output, OutputType
+
+#: `annotation-LEVEL[PLATFORM].KEY`.
+_ANNOTATION = re.compile(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9/_-]*)\])?\.(.*)", re.IGNORECASE | re.DOTALL)
 
 #: Go's strconv.ParseBool.
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -22,8 +26,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "registry": (*_IMAGE_KEYS, "push"),
     "oci": (*_IMAGE_KEYS, "dest", "tar"),
     "docker": ("name", "oci-mediatypes", "dest", "tar"),
-    "tar": ("dest",),
-    "local": ("dest",),
+    "tar": ("dest", "platform-split"),
+    "local": ("dest", "platform-split"),
 }
 #: What buildx has and this builder has not; asking for it not to happen is fine.
 _SWITCHES = frozenset(
@@ -31,7 +35,6 @@ _SWITCHES = frozenset(
         "buildinfo",
         "force-compression",
         "name-canonical",
-        "platform-split",
         "prefer-nondist-layers",
         "push-by-digest",
         "registry.insecure",
@@ -40,7 +43,6 @@ _SWITCHES = frozenset(
         "unpack",
     }
 )
-_ANNOTATIONS = ("annotation.", "annotation-manifest.")
 
 
 def parse_output(text: str) -> Output:
@@ -58,15 +60,16 @@ def parse_output(text: str) -> Output:
             raise UsageError("an output must not be empty", hint="write --output type=…, or a directory")
         return Output(type="tar" if text == "-" else "local", dest=text)
     values: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    annotations: list[Annotation] = []
     for field in fields:
         key, equals, value = field.partition("=")
         if not equals:
             raise UsageError(f"--output {text}: {field!r} is not of the form key=value", hint=_field_hint(field))
         key = key.strip()
-        prefix = next((prefix for prefix in _ANNOTATIONS if key.lower().startswith(prefix)), "")
-        if prefix:
-            annotations[key[len(prefix) :]] = value
+        found = _ANNOTATION.fullmatch(key)
+        if found:
+            level, platform, own = found.groups()
+            annotations.append(annotation(own, value, level or "", platform or "", f"--output {text}"))
         else:
             values[key.lower()] = value
     return _output(text, values, annotations)
@@ -117,7 +120,22 @@ def _quoted(text: str, rest: str) -> tuple[str, str]:
     return field, rest
 
 
-def _output(text: str, values: dict[str, str], annotations: dict[str, str]) -> Output:
+def annotation(key: str, value: str, level: str, platform: str, what: str) -> Annotation:
+    """The annotation that buildx calls `LEVEL[PLATFORM]:KEY=VALUE`; level and platform may be empty. UsageError naming
+    `what` for one that can't be honoured."""
+    if not key:
+        raise UsageError(f"{what}: an annotation without a key", hint="write KEY=VALUE")
+    chosen = next((each for each in get_args(AnnotationLevel) if each == (level or "manifest")), None)
+    if chosen is None:
+        hint = f"annotations go to {_listed(get_args(AnnotationLevel))}"
+        raise UsageError(f"{what}: there is no {level} to annotate", hint=hint)
+    if platform and chosen == "index":
+        raise UsageError(f"{what}: an index is for no single platform", hint="write index:KEY=VALUE")
+    wanted = Platform.parse(platform) if platform else None
+    return Annotation(key=key, value=value, level=chosen, platform=wanted)
+
+
+def _output(text: str, values: dict[str, str], annotations: list[Annotation]) -> Output:
     name = f"--output {text}"
     type_ = values.pop("type", "")
     if not type_:
@@ -134,7 +152,7 @@ def _output(text: str, values: dict[str, str], annotations: dict[str, str]) -> O
         names=tuple(part.strip() for part in values.get("name", "").split(",") if part.strip()),
         push=type_ == "registry",
         oci_media_types=type_ != "docker",
-        annotations=MappingProxyType(annotations),
+        annotations=tuple(annotations),
         compression=_compression(name, values.get("compression")),
         compression_level=_level(name, values.get("compression-level")),
     )
@@ -142,6 +160,8 @@ def _output(text: str, values: dict[str, str], annotations: dict[str, str]) -> O
         Reference.parse(reference)
     if "push" in values:
         output = replace(output, push=parse_bool(values["push"], f"{name}: push"))
+    if "platform-split" in values:
+        output = replace(output, platform_split=parse_bool(values["platform-split"], f"{name}: platform-split"))
     if "tar" in values:
         output = replace(output, tar=parse_bool(values["tar"], f"{name}: tar"))
     if "oci-mediatypes" in values:
@@ -160,7 +180,7 @@ _TYPES: dict[str, OutputType] = {
 }
 
 
-def _check_keys(name: str, type_: str, values: dict[str, str], annotations: dict[str, str]) -> None:
+def _check_keys(name: str, type_: str, values: dict[str, str], annotations: list[Annotation]) -> None:
     known = _KEYS[type_]
     for key in [key for key in values if key not in known]:
         if key in _SWITCHES:
@@ -173,12 +193,10 @@ def _check_keys(name: str, type_: str, values: dict[str, str], annotations: dict
             raise UsageError(f"{name}: {key} has no meaning for type={type_}", hint=f"it is for {_listed(users)}")
         hint = _did_you_mean(key, known) or f"type={type_} knows {_listed(known)}"
         if key.startswith("annotation"):
-            hint = "annotations are annotation.KEY=VALUE, for the manifest; there is no index to annotate"
+            hint = "annotations are annotation.KEY=VALUE, annotation-index.KEY=VALUE or annotation[PLATFORM].KEY=VALUE"
         raise UsageError(f"{name}: unknown key {key!r}", hint=hint)
     if annotations and type_ in ("tar", "local"):
         raise UsageError(f"{name}: annotations have no meaning for type={type_}", hint="they are for images")
-    if "" in annotations:
-        raise UsageError(f"{name}: an annotation without a key", hint="write annotation.KEY=VALUE")
 
 
 def _with_destination(name: str, output: Output) -> Output:

@@ -1,20 +1,18 @@
-"""Pushes an image to registries."""
+"""Pushes images and indexes to registries."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from coopery.errors import CooperyError, Interrupted, RegistryError, several
-from coopery.export.destination import BlobOpener
+from coopery.export.contents import Blob, Contents
 from coopery.export.immutable import tag_is_immutable
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
-from coopery.oci.image import Image
 from coopery.oci.reference import Reference
 from coopery.ports import Registry, StepProgress
 
@@ -35,48 +33,31 @@ class Pushed:
     outcome: Literal["pushed", "up to date", "kept"] = "pushed"
 
 
-@dataclass(frozen=True, slots=True)
-class _Blob:
-    what: str
-    descriptor: Descriptor
-    opener: Callable[[], BinaryIO]
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """All that makes up the image: blobs first, then what names them."""
-
-    blobs: tuple[_Blob, ...]
-    descriptor: Descriptor
-    data: bytes
-
-
 def push(
     registry: Registry,
-    image: Image,
+    contents: Contents,
     references: Sequence[Reference],
-    blob: BlobOpener,
     *,
     step: StepProgress,
     mount_from: Sequence[Reference] = (),
-    docker_types: bool = False,
-    annotations: Mapping[str, str] | None = None,
     ignore_immutable: Callable[[str], None] | None = None,
     parallel: int = CONCURRENCY,
+    places: Callable[[Digest], Sequence[Reference]] = lambda digest: (),
 ) -> list[Pushed]:
-    """Push the image under all of `references`, which may be in several repositories and registries.
+    """Push an image, or an index and its images, under all of `references`, which may be in several repositories and
+    registries.
 
     A name that has the image already costs one look-up. Each blob goes once to each registry: it is mounted where the
-    registry has it elsewhere, in one of `mount_from` or in a repository served before. A repository's manifests come
-    when all its blobs are there: a name never changes to something incomplete. Registries are served at the same
-    time, and where one fails the others get their image all the same; then the failures are raised as one error of
-    the first one's class, with the reason for each name: RegistryError and its subclasses, NetworkError,
-    IntegrityError, StorageError.
+    registry has it elsewhere: where `places` knows it to be, in one of `mount_from`, or in a repository served before.
+    A repository's manifests come when all its blobs are there, an index when its images are there, which are pushed by
+    their digests: a name never changes to something incomplete.
+    Registries are served at the same time, and where one fails the others get their image all the same; then the
+    failures are raised as one error of the first one's class, with the reason for each name: RegistryError and its
+    subclasses, NetworkError, IntegrityError, StorageError.
 
     A tag that may not be moved is a failure, unless it has the image already; with `ignore_immutable` it is left as
     it is and that is called with a line to show. `parallel` blobs are on their way to one registry at once.
     """
-    content = _content(image, blob, docker_types, annotations)
     named = list(dict.fromkeys(reference.or_latest() for reference in references))
     by_host: dict[str, list[Reference]] = {}
     for reference in named:
@@ -84,12 +65,13 @@ def push(
     pushes = [
         _RegistryPush(
             registry,
-            content,
+            contents,
             names,
             [source for source in mount_from if source.registry == host],
             step,
             ignore_immutable,
             parallel,
+            places,
         )
         for host, names in by_host.items()
     ]
@@ -113,15 +95,19 @@ class _RegistryPush:
     def __init__(
         self,
         registry: Registry,
-        content: _Content,
+        contents: Contents,
         names: Sequence[Reference],
         sources: Sequence[Reference],
         step: StepProgress,
         ignore_immutable: Callable[[str], None] | None,
         parallel: int,
+        places: Callable[[Digest], Sequence[Reference]],
     ) -> None:
         self._registry = registry
-        self._content = content
+        self._places = places
+        self._contents = contents
+        # A layer with addresses of its own is not for distribution.
+        self._blobs = [blob for blob in contents.blobs if not blob.descriptor.urls]
         self._names = names
         self._sources = sources
         self._step = step
@@ -151,7 +137,7 @@ class _RegistryPush:
         except CooperyError as error:
             self._failed(name, error)
             return False
-        if found is None or found.digest != self._content.descriptor.digest:
+        if found is None or found.digest != self._contents.top.descriptor.digest:
             return False
         self._step.status(f"{name}@{found.digest} is up to date")
         self.pushed.append(Pushed(name, found, "up to date"))
@@ -166,14 +152,14 @@ class _RegistryPush:
     def _push_blobs(self, names: Sequence[Reference]) -> None:
         """Bring all blobs to the repositories of `names`; what fails is in `_broken`."""
         repositories = list({name.repository: name for name in names}.values())
-        blobs = self._content.blobs
+        blobs = self._blobs
         if not repositories:
             return
         with ThreadPoolExecutor(min(self._parallel, len(blobs)), "coopery-push") as pool:
             _all(pool, [partial(self._push_blob, blob, repositories) for blob in blobs])
 
-    def _push_blob(self, blob: _Blob, repositories: Sequence[Reference]) -> None:
-        sources = list(self._sources)
+    def _push_blob(self, blob: Blob, repositories: Sequence[Reference]) -> None:
+        sources = list(self._places(blob.descriptor.digest)) or list(self._sources)
         for reference in repositories:
             if reference.repository in self._broken:
                 continue
@@ -188,13 +174,16 @@ class _RegistryPush:
             sources.insert(0, reference)
 
     def _push_manifest(self, name: Reference) -> Pushed:
-        descriptor = self._content.descriptor
+        descriptor = self._contents.top.descriptor
         attempt = 1
         while True:
             if name.repository in self._broken:
                 raise self._broken[name.repository]
             try:
-                self._registry.push_manifest(name, descriptor, self._content.data)
+                for manifest in self._contents.manifests:
+                    untagged = replace(name, tag="", digest=manifest.descriptor.digest)
+                    self._registry.push_manifest(untagged, manifest.descriptor, manifest.data)
+                self._registry.push_manifest(name, descriptor, self._contents.top.data)
                 break
             except RegistryError as error:
                 # While others push the same blob, or it was just thrown away for having had no manifest, a registry may
@@ -203,14 +192,15 @@ class _RegistryPush:
                     return self._kept(name, error)
                 attempt += 1
                 self._push_blobs([name])
-        self._step.status(f"manifest {descriptor.digest} pushed as {name}")
+        what = "index" if self._contents.manifests else "manifest"
+        self._step.status(f"{what} {descriptor.digest} pushed as {name}")
         return Pushed(name, descriptor)
 
     def _kept(self, name: Reference, error: RegistryError) -> Pushed:
         """What a refusal means that is only about moving the tag; any other is raised."""
         if not tag_is_immutable(error):
             raise error
-        descriptor = self._content.descriptor
+        descriptor = self._contents.top.descriptor
         found = self._registry.head(name)
         if found and found.digest == descriptor.digest:  # another push of the same image came first
             return Pushed(name, found, "up to date")
@@ -222,22 +212,6 @@ class _RegistryPush:
 
 
 _OUTCOMES = {"exists": "is already in", "mounted": "mounted into", "uploaded": "uploaded to"}
-
-
-def _content(image: Image, blob: BlobOpener, docker_types: bool, annotations: Mapping[str, str] | None) -> _Content:
-    manifest, config = image.manifest(docker=docker_types, annotations=annotations)
-    data = manifest.serialize()
-    blobs = {
-        layer.digest: _Blob("layer", layer, _opener(blob, layer.digest))
-        for layer in manifest.layers
-        if not layer.urls  # a layer with addresses of its own is not for distribution
-    }
-    blobs[manifest.config.digest] = _Blob("configuration", manifest.config, lambda: io.BytesIO(config))
-    return _Content(tuple(blobs.values()), Descriptor(manifest.media_type, Digest.of(data), len(data)), data)
-
-
-def _opener(blob: BlobOpener, digest: Digest) -> Callable[[], BinaryIO]:
-    return lambda: blob(digest)
 
 
 def _short(digest: Digest) -> str:
