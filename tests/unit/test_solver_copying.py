@@ -126,7 +126,7 @@ def change(tmp_path: Path):
             for name, data in files.items():
                 (context / name).write_bytes(data)
             op = CopyOp(SourceRef("context"), patterns or tuple(files), destination, owner, None, unpack)
-            pairs = copy_change(op, LocalContext(str(context), None, Memory()), ROOT, read, store, NOW)
+            pairs = copy_change(op, [LocalContext(str(context), None, Memory())], ROOT, read, store, NOW)
             result = {}
             for entry, opener in pairs:
                 data = b""

@@ -11,7 +11,7 @@ from coopery.tree.copying import CopyItem, plan_sources
 from coopery.tree.entry import Entry, Kind
 from coopery.tree.node import Node
 from coopery.tree.pattern import match_path
-from coopery.tree.sources import content_key, match_sources
+from coopery.tree.sources import Source, content_key, match_sources, walk_source
 from coopery.tree.tree import Tree
 
 
@@ -241,14 +241,47 @@ def test_a_later_source_may_replace_what_others_link_to() -> None:
     assert Tree.empty().apply([i.entry for i in again]).lookup(b"x/c").entry.size == 5
 
 
+class Less:
+    """All but what matches a pattern, one by one."""
+
+    def __init__(self, *patterns: str) -> None:
+        self.patterns = patterns
+
+    def takes(self, path: bytes) -> bool:
+        return not any(match_path(p.encode(), path) for p in self.patterns)
+
+    def reaches(self, directory: bytes) -> bool:
+        return directory != b"never"
+
+
+def less(source: Tree, name: str, *patterns: str) -> list[Source]:
+    return [found._replace(selection=Less(*patterns)) for found in match_sources(source, [name.encode()])]
+
+
 def test_excluding() -> None:
     def items(*patterns: str) -> list[str]:
-        return shown(copy("app", to="/x", excluded=lambda path: any(match_path(p.encode(), path) for p in patterns)))
+        return shown(plan_sources(less(CONTEXT, "app", *patterns), Tree.empty(), b"/x"))
 
     assert items("*.py") == ["x", "x/link", "x/sub", "x/sub/c.txt"]
     assert items("sub") == ["x", "x/link", "x/main.py", "x/sub", "x/sub/c.txt"], "what is inside is asked about itself"
     assert items("sub", "sub/*") == ["x", "x/link", "x/main.py"]
     assert items("*", "*/*") == ["x"]
+
+
+def test_a_directory_on_the_way_changes_the_mode_of_the_one_there() -> None:
+    source, there = tree(d("s", 0o700, 5, mtime_ns=3), f("s/f")), tree(d("x", 0o711), d("x/s", 0o755, 9, mtime_ns=4))
+    (entry,) = [i.entry for i in plan_sources(less(source, "", "s"), there, b"/x") if i.entry.path == b"x/s"]
+    assert (entry.mode, entry.uid, entry.mtime_ns) == (0o700, 9, 4)
+    (entry,) = [i.entry for i in plan_sources(less(source, ""), there, b"/x") if i.entry.path == b"x/s"]
+    assert (entry.mode, entry.uid, entry.mtime_ns) == (0o700, 0, 3)
+
+
+def test_what_is_not_reached_is_not_looked_into() -> None:
+    def bomb() -> dict[bytes, Node]:
+        raise AssertionError("looked into")
+
+    top = Node(d(""), None, {b"never": Node(d("never"), None, bomb)})
+    assert list(walk_source(top, Less("never"))) == []
 
 
 def digest(node: Node) -> bytes:
@@ -291,8 +324,16 @@ def test_keys_know_names_and_borders() -> None:
 
 
 def test_excluded_files_do_not_count() -> None:
-    def leave_out(path: bytes) -> bool:
-        return path.endswith(b".log")
-
     one, two = tree(f("d/a"), f("d/x.log")), tree(f("d/a"), f("d/y.log", size=8))
-    assert key(one, "d", excluded=leave_out) == key(two, "d", excluded=leave_out) != key(one, "d")
+    first, second = (content_key(less(source, "d", "*.log"), digest) for source in (one, two))
+    assert first == second == key(tree(f("d/a")), "d") != key(one, "d")
+
+
+def test_directories_on_the_way_count_by_what_shows_of_them() -> None:
+    def of(*entries: Entry) -> bytes:
+        return content_key(less(tree(d("d"), *entries), "d", "s"), digest)
+
+    plain = of(d("d/s"), f("d/s/a"))
+    assert plain != of(d("d/s", 0o700), f("d/s/a"))
+    assert plain != content_key(match_sources(tree(d("d"), d("d/s"), f("d/s/a")), [b"d"]), digest)
+    assert of(d("d/s")) == of(), "it holds nothing that is copied"

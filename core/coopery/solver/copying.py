@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import BinaryIO
 
 from coopery.archive.foreign import tar_bytes
@@ -12,47 +13,94 @@ from coopery.cache.store import Store
 from coopery.context.files import FileSource
 from coopery.errors import ContextError, DockerfileError
 from coopery.plan.ops import CopyOp, MakeDirectoryOp
+from coopery.plan.selection import sources_in
 from coopery.ports import Change, Opener
 from coopery.solver.users import ReadFile, file_owner
 from coopery.tree.copying import CopyItem, plan_sources
 from coopery.tree.entry import WHITEOUT_PREFIX, Entry, Kind
-from coopery.tree.sources import Source, match_sources
+from coopery.tree.modes import parse_symbolic
+from coopery.tree.sources import Source
 from coopery.tree.tree import Tree, normalise
 
 Pair = tuple[Entry, Opener | None]
 
 
 def copy_change(
-    op: CopyOp, source: FileSource, destination: Tree, read: ReadFile, store: Store, created_ns: int
+    op: CopyOp, sources: Sequence[FileSource], destination: Tree, read: ReadFile, store: Store, created_ns: int
 ) -> Change:
-    """What a COPY or ADD puts on top of `destination`; directories it has to make are of `created_ns`.
+    """What a COPY or ADD puts on top of `destination`; directories it has to make are of `created_ns`. `sources` has
+    the files of each of its parts. For a linked one `destination` is empty, whatever it will be put on.
 
     ContextError if a source isn't there, UnknownUser if `--chown` names nobody.
     """
     owner = file_owner(op.owner, read) if op.owner else None
+    steps = [
+        step
+        for part, source in zip(op.parts, sources, strict=True)
+        for step in _steps(part, source, owner, store, created_ns)
+    ]
+    if len(steps) == 1:
+        return with_parents(steps[0](destination), destination)
+    # Each finds what those before it put there. Meanwhile offsets tell where contents come from.
+    openers: list[Opener | None] = []
+    entries: list[Entry] = []
+    tree = destination
+    for number, step in enumerate(steps):
+        made = list(step(tree))
+        new = [entry._replace(offset=len(openers) + place) for place, (entry, _) in enumerate(made)]
+        openers += [opener for _, opener in made]
+        entries += new
+        if number < len(steps) - 1:
+            tree = tree.apply(new)
+    return [
+        (entry._replace(offset=-1), openers[entry.offset] if entry.kind is Kind.FILE else None)
+        for entry in normalise(entries, destination)
+        if entry.path
+    ]
+
+
+#: Gives what is put on top of a tree.
+Step = Callable[[Tree], Iterable[Pair]]
+
+
+def _steps(
+    op: CopyOp, files: FileSource, owner: tuple[int, int] | None, store: Store, created_ns: int
+) -> Iterator[Step]:
+    """What is done for one part of a COPY or ADD: archives are unpacked, what lies between them is copied together."""
     where = {"stage": "the stage", "image": f"the image {op.source.name}"}.get(op.source.kind, "the build context")
-    sources = match_sources(source.tree, op.sought, where)
     target = op.destination.encode("utf-8", "surrogateescape")
-    plain: list[Source] = []
-    unpacked: list[Pair] = []
-    for found in sources:
-        tar = _unpacked_tar(source, found, store) if op.unpack and found.node.entry.kind is Kind.FILE else None
-        if tar is None:
-            plain.append(found)
+    mode = parse_symbolic(op.mode) if isinstance(op.mode, str) else op.mode
+
+    def unpack(tar: str, entries: Sequence[Entry]) -> Step:
+        return lambda tree: _archive_entries(tar, entries, tree, target, owner)
+
+    def copy(sources: Sequence[Source]) -> Step:
+        def step(tree: Tree) -> Iterable[Pair]:
+            items = plan_sources(
+                sources,
+                tree,
+                target,
+                several=len(op.patterns) + len(op.inline) > 1,
+                owner=owner,
+                mode=mode,
+                keep_owner=files.keep_owner,
+                linked=op.link,
+                created_ns=created_ns,
+            )
+            return [(item.entry, _opener(files, item)) for item in items]
+
+        return step
+
+    found = sources_in(op, files.tree, where)
+    tars = [
+        _unpacked_tar(files, source, store) if op.unpack and source.node.entry.kind is Kind.FILE else None
+        for source in found
+    ]
+    for plain, group in groupby(range(len(found)), lambda number: tars[number] is None):
+        if plain:
+            yield copy([found[number] for number in group])
         else:
-            unpacked.extend(_archive_entries(*tar, destination, target, owner))
-    items = plan_sources(
-        plain,
-        destination,
-        target,
-        several=len(op.patterns) + len(op.inline) > 1,
-        owner=owner,
-        mode=op.mode,
-        keep_owner=op.source.kind in ("stage", "image"),
-        created_ns=created_ns,
-    )
-    copied: list[Pair] = [(item.entry, _opener(source, item)) for item in items]
-    return with_parents([*unpacked, *copied], destination)
+            yield from (unpack(*tar) for number in group if (tar := tars[number]))
 
 
 def directory_change(op: MakeDirectoryOp, destination: Tree, read: ReadFile, created_ns: int) -> Change:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from coopery import kernel
 from coopery.cache.store import Store
-from coopery.errors import UsageError
+from coopery.mounts.spec import Prepared
 from coopery.plan.ops import RunOp
-from coopery.ports import BindMount, Mount, Process, Ulimit
-from coopery.request import Secret
+from coopery.ports import Process, Ulimit
+from coopery.request import SshAgent
+from coopery.solver.mounted import Mounted
+from coopery.solver.secrets import Secrets
 from coopery.solver.users import process_identity
 
 _LARGEST_FILE = 16 << 20
@@ -46,13 +47,14 @@ def process_for(
     add_hosts: tuple[tuple[str, str], ...],
     shm_size: int,
     ulimits: tuple[Ulimit, ...],
-    extra_env: tuple[str, ...],
+    extra: Prepared,
 ) -> Process:
-    """The process of a RUN in `rootfs`. UnknownUser if its user isn't there."""
+    """The process of a RUN in `rootfs`, with the variables of its mounts. UnknownUser if its user isn't there."""
     identity = process_identity(op.user, lambda path: read_in_root(rootfs, path))
-    env = [*op.proxy_env, *op.env, *extra_env]
-    if not any(text.startswith("HOME=") for text in env):
-        env.append(f"HOME={identity.home}")
+    env = [*op.proxy_env, *op.env, *extra.env]
+    names = {text.partition("=")[0] for text in env}
+    defaults = (*extra.default_env, f"HOME={identity.home}")
+    env += [text for text in defaults if text.partition("=")[0] not in names]
     return Process(
         argv=op.argv,
         env=tuple(env),
@@ -64,76 +66,41 @@ def process_for(
         add_hosts=add_hosts,
         shm_size=shm_size,
         ulimits=ulimits,
+        insecure=op.insecure,
+        **({"hostname": op.hostname} if op.hostname else {}),
     )
 
 
 class StepEnvironment:
-    """What mounts are prepared with: secrets of the request, cache directories of the store."""
+    """What mounts are prepared with: secrets and agents of the request, cache directories of the store."""
 
     def __init__(
         self,
         store: Store,
-        secrets: tuple[Secret, ...],
-        environ: Mapping[str, str],
+        mounted: Mounted,
+        secrets: Secrets,
+        agents: tuple[SshAgent, ...],
         memory: str,
-        mask: Callable[[bytes], None],
     ) -> None:
-        """`memory` is a directory for secret files, on memory where that can be had; `mask` is told each value."""
+        """`memory` is a directory for secret files, on memory where that can be had."""
         self._store = store
-        self._secrets = {secret.id: secret for secret in secrets}
-        self._environ = environ
+        self.mounted = mounted
+        self._agents = {agent.id: agent for agent in agents}
+        self._secrets = secrets
         self._memory = memory
-        self._mask = mask
         self._serial = itertools.count()
 
     def secret(self, name: str) -> bytes | None:
-        """The secret's value, read now and masked in the log from now on; None if the user gave none of this name.
+        """See Secrets.get."""
+        return self._secrets.get(name)
 
-        UsageError if its file or variable isn't there.
-        """
-        value = self._read_secret(name)
-        if value:
-            self._mask(value)
-        return value
+    def cache_directory(
+        self, name: str, sharing: str, make: Callable[[str], None], canceled: Callable[[], bool]
+    ) -> contextlib.AbstractContextManager[str]:
+        """The directory of a cache mount; see cache_mounts.held."""
+        from coopery.solver.cache_mounts import held
 
-    def _read_secret(self, name: str) -> bytes | None:
-        secret = self._secrets.get(name)
-        if secret is None:
-            return None
-        if secret.env:
-            value = self._environ.get(secret.env)
-            if value is None:
-                raise UsageError(f"the secret {name!r} comes from the variable {secret.env}, which isn't set")
-            return value.encode("utf-8", "surrogateescape")
-        try:
-            with open(secret.file, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise UsageError(f"can't read the secret {name!r} from {secret.file}: {error.strerror}") from error
-
-    @contextlib.contextmanager
-    def cache_directory(self, name: str, sharing: str) -> Iterator[str]:
-        """The directory of a cache mount: shared by all, locked for one step at a time, or private to one.
-
-        A private one is the first of a series that no other step holds.
-        """
-        number = 0
-        while True:
-            path = self._store.mount_path(name if number == 0 else f"{name}\0{number}")
-            handle = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                wait = 0 if sharing == "locked" else fcntl.LOCK_NB
-                fcntl.flock(handle, (fcntl.LOCK_SH if sharing == "shared" else fcntl.LOCK_EX) | wait)
-            except BlockingIOError:
-                os.close(handle)
-                number += 1
-                continue
-            os.utime(handle)  # the directory's own time says nothing of its use
-            break
-        try:
-            yield path
-        finally:
-            os.close(handle)
+        return held(self._store, name, sharing, make, canceled)
 
     @contextlib.contextmanager
     def private_file(self, data: bytes, mode: int, uid: int, gid: int) -> Iterator[str]:
@@ -149,21 +116,16 @@ class StepEnvironment:
         finally:
             os.unlink(path)
 
+    def agent_socket(self, name: str, mode: int, uid: int, gid: int) -> contextlib.AbstractContextManager[str] | None:
+        """A socket at which the SSH agent of that id answers as long as the block lasts; None if there is none.
+        UsageError if its keys can't be read."""
+        agent = self._agents.get(name)
+        if agent is None:
+            return None
+        from coopery.credentials.ssh_agent import answering
 
-@contextlib.contextmanager
-def prepared_mounts(op: RunOp, environment: StepEnvironment) -> Iterator[tuple[tuple[Mount, ...], tuple[str, ...]]]:
-    """The mounts of a RUN and the variables they add, ready as long as the block lasts."""
-    with contextlib.ExitStack() as stack:
-        mounts: list[Mount] = []
-        env: list[str] = []
-        for spec in op.mounts:
-            ready = stack.enter_context(spec.prepare(environment))
-            mounts.extend(ready.mounts)
-            env.extend(ready.env)
-        if op.script:
-            path = stack.enter_context(environment.private_file(op.script.content, 0o755, 0, 0))
-            mounts.append(BindMount(path, op.script.name))
-        yield tuple(mounts), tuple(env)
+        path = os.path.join(self._memory, str(next(self._serial)))
+        return answering(agent, path, mode, uid, gid)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
@@ -13,17 +14,27 @@ from coopery.solver.layers import Layers
 
 #: Told of each layer as soon as it is in the store, to compress and upload it.
 OnLayer = Callable[[Digest], None]
+#: Told of each step's record, to store it in remote caches.
+OnRecord = Callable[[CacheRecord], None]
 
 
 class StageLayers:
     """Outcomes of the steps since the base image, in order. Used by one thread; archiving runs in others."""
 
-    def __init__(self, layers: Layers, records: LocalRecords, pool: Executor, on_layer: OnLayer) -> None:
+    def __init__(
+        self,
+        layers: Layers,
+        records: LocalRecords,
+        pool: Executor,
+        on_layer: OnLayer,
+        on_record: OnRecord = lambda record: None,
+    ) -> None:
         """`pool` must run what is submitted in order of submission: each job waits for the stage's previous one."""
         self._layers = layers
         self._records = records
         self._pool = pool
         self._on_layer = on_layer
+        self._on_record = on_record
         self._outcomes: list[Future[Outcome]] = []
 
     def reset(self, outcomes: Sequence[Outcome]) -> None:
@@ -35,6 +46,23 @@ class StageLayers:
             self._outcomes.append(future)
             self._on_layer(outcome.diff_id)
 
+    def adopt(self, record: CacheRecord) -> None:
+        """Go on from what another build has recorded meanwhile."""
+        self.reset(record.outcomes)
+        self._on_record(record)
+
+    def link(self, key: Digest, record: CacheRecord) -> None:
+        """Go on with a linked layer that is known by its own `record`; `key` is that of the step."""
+        before, outcome = tuple(self._outcomes), record.outcomes[-1]
+
+        def work() -> Outcome:
+            record = CacheRecord(key, (*(future.result() for future in before), outcome))
+            self._records.store(record)
+            self._told(record)
+            return outcome
+
+        self._outcomes.append(self._pool.submit(work))
+
     def add(
         self,
         key: Digest,
@@ -43,8 +71,11 @@ class StageLayers:
         lock: AbstractContextManager[object],
         *,
         now: bool,
+        seconds: float,
+        link: Digest | None = None,
     ) -> None:
-        """A step is done: archive its change, now or while the next step runs, and record it under `key`.
+        """A step is done, after `seconds`: archive its change, now or while the next step runs, and record it under
+        `key`; and its layer alone under `link`, if it owes nothing to those below.
 
         `lock`, which is held, is let go only then: whoever waits for it finds the record.
         """
@@ -52,9 +83,16 @@ class StageLayers:
 
         def work() -> Outcome:
             with lock:
-                outcome = Outcome(archive().diff_id, created)
-                self._records.store(CacheRecord(key, (*(future.result() for future in before), outcome)))
-            self._on_layer(outcome.diff_id)
+                began = time.monotonic()
+                diff_id = archive().diff_id
+                outcome = Outcome(diff_id, created, round(seconds + time.monotonic() - began, 3))
+                if link:
+                    alone = CacheRecord(link, (outcome,))
+                    self._records.store(alone)
+                    self._on_record(alone)
+                record = CacheRecord(key, (*(future.result() for future in before), outcome))
+                self._records.store(record)
+            self._told(record)
             return outcome
 
         if now:
@@ -63,6 +101,10 @@ class StageLayers:
         else:
             future = self._pool.submit(work)
         self._outcomes.append(future)
+
+    def _told(self, record: CacheRecord) -> None:
+        self._on_layer(record.diff_ids[-1])
+        self._on_record(record)
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """All outcomes, once everything is archived."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from coopery.cache.records import LocalRecords, Outcome
+from coopery.cache.records import CacheRecord, LocalRecords, Outcome
 from coopery.cache.store import Store
 from coopery.context.files import FileSource
 from coopery.errors import CooperyError, Interrupted, StepFailed
-from coopery.plan.ops import CopyOp, MakeDirectoryOp, RunOp, Vertex
+from coopery.oci.digest import Digest
+from coopery.plan.ops import CopyOp, MakeDirectoryOp, RunOp, SourceRef, Vertex, sources_of
 from coopery.plan.plan import PlannedStage
 from coopery.ports import Sandbox, Snapshotter, StepProgress, StoredLayer, Workspace
 from coopery.solver.copying import copy_change, directory_change
 from coopery.solver.layers import Layers
-from coopery.solver.runtime import StepEnvironment, prepared_mounts, process_for
+from coopery.solver.mounted import MountFiles
+from coopery.solver.offers import LayerLost
+from coopery.solver.runtime import StepEnvironment, process_for
 from coopery.solver.settings import RunSettings
 from coopery.solver.stage_layers import StageLayers
+from coopery.solver.step_mounts import prepared_mounts
 from coopery.solver.times import timestamp
 from coopery.solver.users import ReadFile
 from coopery.tree.entry import Kind
@@ -46,7 +51,10 @@ class Host(Protocol):
         """Secrets and cache directories."""
 
     def files(self, op: CopyOp) -> FileSource:
-        """Where a COPY takes its files from; waits for the stage that makes them."""
+        """Where one part of a COPY takes its files from; waits for the stage that makes them."""
+
+    def mount_files(self, source: SourceRef) -> MountFiles:
+        """Where a mount takes its files from; waits for the stage that makes them."""
 
     def running(self) -> contextlib.AbstractContextManager[None]:
         """Held while a command runs, so that not too many do."""
@@ -75,16 +83,21 @@ class StageRun:
         layers: StageLayers,
         settings: RunSettings,
         progress: Callable[[Vertex], StepProgress],
+        links: Mapping[Digest, CacheRecord],
     ) -> None:
-        """`base` gives the base image's layers, fetched on first use; `layers` starts with what lies above them."""
+        """`base` gives the base image's layers, fetched on first use; `layers` starts with what lies above them.
+        `links` are the records of linked layers that are known."""
         self._host = host
         self._stage = stage
         self._base = base
         self._layers = layers
         self._settings = settings
         self._progress = progress
+        self._links = links
         self._resources = contextlib.ExitStack()
         self._workspace: Workspace | None = None
+        self._began = 0.0  # when the current step did, by the monotonic clock
+        self._mounted: Mapping[SourceRef, MountFiles] = {}  # what mounts of the current step take files from
 
     def run(self, vertices: Sequence[Vertex]) -> tuple[Outcome, ...]:
         """Do `vertices` in order; returns the outcomes since the base image.
@@ -107,26 +120,37 @@ class StageRun:
             raise Interrupted("the build was stopped")
         lock = contextlib.ExitStack()
         try:
+            if vertex.link and (known := self._links.get(vertex.link)):
+                self._link(vertex, known, progress)
+                return
             # First what it reads is waited for: a step that holds its lock, or shows as running, is at work.
-            source = host.files(vertex.op) if isinstance(vertex.op, CopyOp) else None
-            self._base()
+            sources = [host.files(part) for part in vertex.op.parts] if isinstance(vertex.op, CopyOp) else []
+            if not vertex.link:
+                self._base()
             if isinstance(vertex.op, RunOp):
+                self._mounted = {each: host.mount_files(each) for each in sources_of(vertex.op)}
                 host.await_leave()
             if host.use_cache:
-                lock.enter_context(host.store.step_lock(vertex.key))
-                if self._adopt(vertex):
-                    progress.cached()
+                lock.enter_context(host.store.step_lock(vertex.link or vertex.key))
+                if vertex.link and (known := host.records.lookup(vertex.link)):
+                    lock.close()
+                    self._link(vertex, known, progress)
+                    return
+                record = self._adopt(vertex)
+                if record:
+                    progress.cached(record.outcomes[-1].seconds)
                     lock.close()
                     return
             progress.start()
+            self._began = time.monotonic()
             if isinstance(vertex.op, RunOp):
                 self._run(vertex, vertex.op, progress, lock)
             else:
-                self._put(vertex, source, lock)
+                self._put(vertex, sources, lock)
             progress.done()
         except BaseException as error:
             lock.close()
-            if isinstance(error, Interrupted):
+            if isinstance(error, (Interrupted, LayerLost)):
                 progress.canceled()
             elif isinstance(error, CooperyError):
                 error.at(vertex.location, host.source)
@@ -135,26 +159,34 @@ class StageRun:
                 progress.failed("internal error")
             raise
 
-    def _adopt(self, vertex: Vertex) -> bool:
-        """Take over what another build did while this one waited for the step's lock."""
+    def _adopt(self, vertex: Vertex) -> CacheRecord | None:
+        """Take over what another build did while this one waited for the step's lock; None if there is nothing."""
         record = self._host.records.lookup(vertex.key)
         if record is None:
-            return False
+            return None
         known = self._layers.outcomes()
-        self._layers.reset(record.outcomes)
+        self._layers.adopt(record)
         if self._workspace is not None:
             same = [outcome.diff_id for outcome in known] == list(record.diff_ids[:-1])
             if same:
                 self._workspace.apply(self._host.layers.stored(record.diff_ids[-1]))
             else:
                 self._close_workspace()
-        return True
+        return record
 
-    def _put(self, vertex: Vertex, source: FileSource | None, lock: contextlib.ExitStack) -> None:
-        """A COPY or ADD from `source`, or a WORKDIR."""
-        host, op, tree, now_ns = self._host, vertex.op, self._tree(), self._host.now_ns()
-        if isinstance(op, CopyOp) and source:
-            change = copy_change(op, source, tree, self._reader(tree), host.store, now_ns)
+    def _link(self, vertex: Vertex, record: CacheRecord, progress: StepProgress) -> None:
+        """Go on with a linked layer that was made before."""
+        self._layers.link(vertex.key, record)
+        if self._workspace is not None:
+            self._workspace.apply(self._host.layers.stored(record.diff_ids[-1]))
+        progress.cached(record.outcomes[-1].seconds)
+
+    def _put(self, vertex: Vertex, sources: Sequence[FileSource], lock: contextlib.ExitStack) -> None:
+        """A COPY or ADD from `sources`, or a WORKDIR."""
+        host, op, now_ns = self._host, vertex.op, self._host.now_ns()
+        tree = Tree.empty() if vertex.link else self._tree()
+        if isinstance(op, CopyOp):
+            change = copy_change(op, sources, tree, self._reader(tree), host.store, now_ns)
         else:
             assert isinstance(op, MakeDirectoryOp)
             change = directory_change(op, tree, self._reader(tree), now_ns)
@@ -164,20 +196,22 @@ class StageRun:
             stored.append(host.layers.archive(change))
             return stored[0]
 
-        self._layers.add(vertex.key, timestamp(now_ns), archive, lock, now=True)
+        seconds = self._elapsed()
+        self._layers.add(vertex.key, timestamp(now_ns), archive, lock, now=True, seconds=seconds, link=vertex.link)
         if self._workspace is not None:
             self._workspace.apply(stored[0])
 
     def _run(self, vertex: Vertex, op: RunOp, progress: StepProgress, lock: contextlib.ExitStack) -> None:
         created = timestamp(self._host.now_ns())
-        workspace = self._checkout(self._host.snapshotters[0])
+        first, *others = self._host.snapshotters
+        workspace = self._checkout(first)
         room = _RoomWatch(self._host.scratch_is_full)
-        status = self._command(op, workspace, progress, room)
-        if len(self._host.snapshotters) > 1 and room.ran_out(status):
+        status = self._command(op, workspace, first, progress, room)
+        if others and room.ran_out(status):
             progress.log(b"the scratch space on memory is full: running the step again on disk\n", "stderr")
             self._close_workspace()
-            workspace = self._checkout(self._host.snapshotters[1])
-            status = self._command(op, workspace, progress, _RoomWatch(lambda: False))
+            workspace = self._checkout(others[0])
+            status = self._command(op, workspace, others[0], progress, _RoomWatch(lambda: False))
         if status:
             workspace.discard()
             raise step_failed(op, status)
@@ -188,9 +222,15 @@ class StageRun:
             capture.stored(stored)
             return stored
 
-        self._layers.add(vertex.key, created, archive, lock, now=not capture.frozen)
+        self._layers.add(vertex.key, created, archive, lock, now=not capture.frozen, seconds=self._elapsed())
 
-    def _command(self, op: RunOp, workspace: Workspace, progress: StepProgress, room: _RoomWatch) -> int:
+    def _elapsed(self) -> float:
+        """Seconds since the current step began."""
+        return time.monotonic() - self._began
+
+    def _command(
+        self, op: RunOp, workspace: Workspace, snapshotter: Snapshotter, progress: StepProgress, room: _RoomWatch
+    ) -> int:
         def log(data: bytes, stream: Literal["stdout", "stderr"]) -> None:
             room.read(data)
             progress.log(data, stream)
@@ -200,16 +240,20 @@ class StageRun:
             return host.canceled()
 
         host = self._host
-        with host.running(), prepared_mounts(op, host.environment) as (mounts, env):
+        environment, sandbox = host.environment, host.sandbox
+        with (
+            host.running(),
+            prepared_mounts(op, environment, self._mounted, snapshotter, sandbox, canceled) as prepared,
+        ):
             process = process_for(
                 op,
                 workspace.rootfs,
                 add_hosts=self._settings.add_hosts,
                 shm_size=self._settings.shm_size,
                 ulimits=self._settings.ulimits,
-                extra_env=env,
+                extra=prepared,
             )
-            status = host.sandbox.run(process, workspace.rootfs, mounts, log, canceled)
+            status = sandbox.run(process, workspace.rootfs, prepared.mounts, log, canceled)
         if host.canceled():
             raise Interrupted("the build was stopped")
         return status
@@ -279,5 +323,5 @@ def step_failed(op: RunOp, status: int) -> StepFailed:
     shown = " ".join(op.argv)
     text = shown if len(shown) <= 300 else shown[:300] + "…"
     return StepFailed(
-        f"the command ended with status {status}: {text}", status=status, hint=hints.get(status, "its output is above")
+        f"the command ended with status {status}: {text}", status=status, hint=hints.get(status, "its output says more")
     )

@@ -56,7 +56,8 @@ def process_identity(user: str, read: ReadFile) -> Identity:
 
 
 def file_owner(owner: str, read: ReadFile) -> tuple[int, int]:
-    """The ids that `--chown=owner` means, or a WORKDIR's user: a lone numeric id is used for user and group alike."""
+    """The ids that `--chown=owner` means, or a WORKDIR's user: a lone numeric id is used for user and group alike,
+    and a colon with nothing after it means root's group."""
     name, colon, group = owner.partition(":")
     passwd = _rows(read("/etc/passwd"), 7) if name not in ("", _ROOT) and not _is_id(name) else []
     row = next((row for row in passwd if row[0] == name), None)
@@ -68,8 +69,8 @@ def file_owner(owner: str, read: ReadFile) -> tuple[int, int]:
         uid, gid = int(row[2]), int(row[3])
     else:
         raise _unknown("user", name, "/etc/passwd")
-    if colon and group:
-        gid = _group(group, [] if _is_id(group) else _rows(read("/etc/group"), 4))
+    if colon:
+        gid = _group(group, [] if _is_id(group) else _rows(read("/etc/group"), 4)) if group else 0
     return uid, gid
 
 

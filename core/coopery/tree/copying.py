@@ -12,7 +12,7 @@ from typing import NamedTuple
 from coopery.errors import ContextError, IntegrityError
 from coopery.tree.entry import WHITEOUT_PREFIX, Entry, Kind
 from coopery.tree.node import Node, join, resolve
-from coopery.tree.sources import Excluded, Source, walk_source
+from coopery.tree.sources import Source, walk_source
 from coopery.tree.tree import Tree
 
 #: `--chmod`: permission bits for all, or what a symbolic mode makes of an entry's own, given whether it's a directory.
@@ -35,7 +35,7 @@ def plan_sources(
     owner: tuple[int, int] | None = None,
     mode: Mode = None,
     keep_owner: bool = False,
-    excluded: Excluded | None = None,
+    linked: bool = False,
     created_ns: int = 0,
 ) -> list[CopyItem]:
     """The layer that copying `sources` to `target` makes on top of `destination`, parents first.
@@ -46,9 +46,13 @@ def plan_sources(
     that is a number, belong to `owner` or root, and are of `created_ns`. Those that are there already aren't listed
     unless a copied one changes their attributes. Hard links among what one source holds are kept.
 
+    A layer that is `linked` is made for an unknown root, with an empty one for `destination`: its directories are 0755
+    whatever `mode` is, for they take the place of those that the root may have.
+
     ContextError if a source can't go where it should.
     """
-    planner = _Planner(destination, owner, mode, keep_owner, excluded, created_ns)
+    made_mode = mode & 0o777 if isinstance(mode, int) and not linked else 0o755
+    planner = _Planner(destination, owner, mode, made_mode, keep_owner, created_ns)
     if (several or len(sources) > 1) and not target.endswith(b"/"):
         target += b"/"
     for source in sources:
@@ -70,15 +74,15 @@ class _Planner:
         destination: Tree,
         owner: tuple[int, int] | None,
         mode: Mode,
+        made_mode: int,
         keep_owner: bool,
-        excluded: Excluded | None,
         created_ns: int,
     ) -> None:
         self._root = destination.root
         self._owner = owner
         self._mode = mode
+        self._made_mode = made_mode
         self._keep_owner = keep_owner
-        self._excluded = excluded
         self._created_ns = created_ns
         self._items: dict[bytes, CopyItem] = {}
         self._names: dict[bytes, list[bytes]] = {}  # further names of files that have several, by the first
@@ -99,7 +103,7 @@ class _Planner:
                 hint="delete it first, or copy to another place",
             )
         if is_directory:
-            self._directory(source.node, place or self._make(path))
+            self._directory(source, place or self._make(path))
             return
         if place is not None and place.entry.kind is Kind.DIRECTORY:
             path = join(path, source.name)
@@ -108,34 +112,22 @@ class _Planner:
             self._make(path.rpartition(b"/")[0])
         self._put(path, place, source.node, {})
 
-    def _directory(self, top: Node, into: _Place) -> None:
-        """Plan the copy of all that is in `top`; `into` itself keeps its attributes."""
+    def _directory(self, source: Source, into: _Place) -> None:
+        """Plan the copy of what is in a directory; `into` itself keeps its attributes."""
         inodes: dict[int, bytes] = {}
         open_places = [(b"", into)]  # the directory of the source being copied, and those above it
-        pending: list[tuple[bytes, Node]] = []  # excluded directories on the way, made if something in them is not
-        for path, node, included in walk_source(top, self._excluded):
-            parent = path.rpartition(b"/")[0]
-            while pending and not _holds(pending[-1][0], path):
-                pending.pop()
-            is_directory = node.children is not None
-            if not included:
-                if is_directory:
-                    pending.append((path, node))
-                continue
+        for path, node, selected in walk_source(source.node, source.selection):
             while not _holds(open_places[-1][0], path):
                 open_places.pop()
-            for above, skipped in pending:
-                open_places.append((above, self._merge(open_places[-1][1], skipped)))
-            pending.clear()
-            if is_directory:
-                open_places.append((path, self._merge(open_places[-1][1], node)))
-                continue
-            assert open_places[-1][0] == parent
             here = open_places[-1][1]
+            if node.children is not None:
+                open_places.append((path, self._merge(here, node, selected)))
+                continue
             self._put(join(here.path, node.entry.name), self._child(here, node.entry.name), node, inodes)
 
-    def _merge(self, here: _Place, node: Node) -> _Place:
-        """Plan a copied directory inside `here`: one that is there takes its attributes."""
+    def _merge(self, here: _Place, node: Node, selected: bool) -> _Place:
+        """Plan a copied directory inside `here`: one that is there takes its attributes, or its mode alone if it isn't
+        selected but has something in it that is."""
         path = join(here.path, node.entry.name)
         there = self._child(here, node.entry.name)
         new = self._entry(path, node.entry)
@@ -147,7 +139,9 @@ class _Planner:
                 f"cannot copy the directory {_show(node.entry.path)} onto {_show(path)}, which is not a directory",
                 hint="delete it first, or copy to another place",
             )
-        if there.entry.xattrs:
+        if not selected:
+            new = there.entry._replace(mode=node.entry.mode, offset=-1)
+        elif there.entry.xattrs:
             new = new._replace(xattrs=tuple(sorted({**dict(there.entry.xattrs), **dict(new.xattrs)}.items())))
         if new != there.entry._replace(offset=-1):
             self._add(path, new, node)
@@ -225,12 +219,11 @@ class _Planner:
         """The directory at `path`, which has no links in it; made, with those above it, where there is none."""
         here = _Place(b"", self._root.entry, self._root)
         uid, gid = self._owner or (0, 0)
-        mode = self._mode & 0o777 if isinstance(self._mode, int) else 0o755
         for name in path.split(b"/") if path else ():
             there = self._child(here, name)
             if there is None:
                 inner = join(here.path, name)
-                entry = Entry(inner, Kind.DIRECTORY, mode, uid, gid, mtime_ns=self._created_ns)
+                entry = Entry(inner, Kind.DIRECTORY, self._made_mode, uid, gid, mtime_ns=self._created_ns)
                 self._add(inner, entry, None)
                 there = _Place(inner, entry, None)
             elif there.entry.kind is not Kind.DIRECTORY:

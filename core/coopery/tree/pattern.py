@@ -31,26 +31,30 @@ def _text(path: bytes) -> str:
 @functools.lru_cache(256)
 def _compile(pattern: bytes) -> re.Pattern[str]:
     text, here = _text(pattern), 0
-    out: list[str] = []
+    chunks = [""]  # what stands between the stars
     while here < len(text):
         char = text[here]
         here += 1
         if char == "*":
-            # Runs of stars say no more than one, and would take exponential time to fail.
-            if not out or out[-1] != "[^/]*":
-                out.append("[^/]*")
+            chunks.append("")
         elif char == "?":
-            out.append("[^/]")
+            chunks[-1] += "[^/]"
         elif char == "[":
             chars, here = _set(text, here, pattern)
-            out.append(chars)
+            chunks[-1] += chars
         else:
             if char == "\\":
                 if here == len(text):
                     raise _malformed(pattern)
                 char, here = text[here], here + 1
-            out.append(re.escape(char))
-    return re.compile("".join(out), re.DOTALL)
+            chunks[-1] += re.escape(char)
+    first, *others = chunks
+    if not others:
+        return re.compile(first, re.DOTALL)
+    # As Go does, every star but the last is content with the next match of what follows it: with each of them free to
+    # go on, failing could take exponential time.
+    *inner, last = others
+    return re.compile("".join([first, *(f"(?>[^/]*?{chunk})" for chunk in inner if chunk), f"[^/]*{last}"]), re.DOTALL)
 
 
 def _set(text: str, here: int, pattern: bytes) -> tuple[str, int]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from coopery.errors import ContextError
+from coopery.errors import ContextError, IntegrityError
 from coopery.tree.entry import Entry, Kind
-from coopery.tree.node import Node, join
+from coopery.tree.node import Node, child, join
 from coopery.tree.pattern import has_wildcards, match_path
 from coopery.tree.tree import Tree
 
-#: Says of a path inside a copied directory, relative to that, whether `--exclude` leaves it out.
-Excluded = Callable[[bytes], bool]
+
+class Selection(Protocol):
+    """What is copied of a directory, told by paths relative to it."""
+
+    def takes(self, path: bytes) -> bool:
+        """Whether `path` is copied."""
+
+    def reaches(self, directory: bytes) -> bool:
+        """Whether anything inside `directory`, which isn't copied itself, may be. True when in doubt."""
 
 
 class Source(NamedTuple):
@@ -21,6 +28,7 @@ class Source(NamedTuple):
 
     path: bytes
     node: Node
+    selection: Selection | None = None  # of what a directory holds; None: all
 
     @property
     def name(self) -> bytes:
@@ -55,13 +63,61 @@ def match_sources(source: Tree, patterns: Sequence[bytes], where: str = "the bui
     return found
 
 
-def walk_source(top: Node, excluded: Excluded | None = None) -> Iterator[tuple[bytes, Node, bool]]:
-    """All below a directory, as paths relative to it, parents first and by name; and whether each is included."""
+def match_tops(source: Tree, pivot: bytes, pattern: bytes, where: str = "the build context") -> list[Source]:
+    """The directories that `pivot` names, to look in them for `pattern` (`COPY --parents`). Links in the pivot are
+    followed, below it they aren't.
+
+    ContextError, speaking of `where`, if neither has wildcards and what they name isn't there; for a malformed pivot.
+    """
+    tops = [top for top in match_sources(source, [pivot], where) if top.node.children is not None]
+    if has_wildcards(pivot) or has_wildcards(pattern):
+        return tops
+    for top in tops:
+        here: Node | None = top.node
+        for part in pattern.split(b"/") if pattern else ():
+            here = here and child(here, part)
+        if here is not None:
+            return tops
+    path = join(pivot.strip(b"/"), pattern)
+    if source.lookup(path) is not None:
+        shown = path.decode(errors="backslashreplace")
+        message = f"{shown!r} in {where} lies behind a link, and --parents copies links as links"
+        raise ContextError(message, hint="name it by its real path, or put the link before a /./")
+    raise _missing(source, path, where)
+
+
+def exact_source(source: Tree, path: bytes, where: str = "the build context") -> tuple[bytes, Node]:
+    """The one file or directory that `path` names in `source`, links followed inside it: its real path, and the node.
+
+    ContextError, speaking of `where`, if there is none.
+    """
+    try:
+        real, node = source.resolve(path)
+    except IntegrityError as error:
+        raise ContextError(f"{path.decode(errors='backslashreplace')!r} in {where}: {error.message}") from error
+    if node is None:
+        raise _missing(source, path.strip(b"/"), where)
+    return real, node
+
+
+def walk_source(top: Node, selection: Selection | None = None) -> Iterator[tuple[bytes, Node, bool]]:
+    """What is copied of a directory, as paths relative to it, parents first and by name; and whether each is selected
+    itself. A directory that isn't comes only as the parent of something that is."""
     todo: list[tuple[bytes, Node]] = [(b"", top)]
+    above: list[tuple[bytes, Node]] = []  # directories on the way that aren't selected and didn't come yet
     while todo:
         path, node = todo.pop()
-        if path:
-            yield path, node, excluded is None or not excluded(path)
+        while above and not path.startswith(above[-1][0] + b"/"):
+            above.pop()
+        if path and (selection is None or selection.takes(path)):
+            for parent in above:
+                yield *parent, False
+            above.clear()
+            yield path, node, True
+        elif path:
+            if node.entry.kind is not Kind.DIRECTORY or (selection is not None and not selection.reaches(path)):
+                continue
+            above.append((path, node))
         children = node.children
         if children:
             todo.extend([(join(path, name), children[name]) for name in sorted(children, reverse=True)])
@@ -72,7 +128,6 @@ def content_key(
     digest_of: Callable[[Node], bytes],
     *,
     keep_owner: bool = False,
-    excluded: Excluded | None = None,
 ) -> bytes:
     """A hash of all of `sources` that can show in a copy of them: 32 bytes, for cache keys.
 
@@ -89,10 +144,10 @@ def content_key(
             _hash(part, source.name, source.node, digest_of, keep_owner, inodes)
         else:
             part.update(b"directory")
-            for path, node, included in walk_source(source.node, excluded):
-                # An excluded directory shows, as the parent of something, if that is included.
-                if included or (excluded is not None and node.children is not None):
-                    _hash(part, path, node, digest_of, keep_owner, inodes)
+            for path, node, selected in walk_source(source.node, source.selection):
+                if not selected:  # it shows, if less than others
+                    part.update(b"above\n")
+                _hash(part, path, node, digest_of, keep_owner, inodes)
         total.update(part.digest())
     return total.digest()
 
