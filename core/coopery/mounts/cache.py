@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coopery.mounts.spec import BadMount, MountEnvironment, Options, Prepared
+from coopery.mounts.spec import BadMount, MountEnvironment, Options, Prepared, did_you_mean
 from coopery.ports import BindMount
+
+_SHARING = ("shared", "private", "locked")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheMount:
-    """BuildKit's options and defaults, but for `from` and `source`, which seed a cache from another stage."""
+    """BuildKit's options and defaults. As there, caches of one id that begin with other files, another owner or
+    another mode are others."""
 
     id: str
     target: str
@@ -23,6 +26,13 @@ class CacheMount:
     mode: int
     uid: int
     gid: int
+    source: str | None = None  # what a new one is filled with
+    namespace: str = ""
+
+    @property
+    def precedence(self) -> str:
+        """Its id, with its namespace."""
+        return f"{self.namespace}\0{self.id}"
 
     def key_parts(self) -> Sequence[Any]:
         """Where it is; neither its id nor its sharing, as in BuildKit."""
@@ -30,30 +40,49 @@ class CacheMount:
 
     @contextlib.contextmanager
     def prepare(self, environment: MountEnvironment) -> Iterator[Prepared]:
-        """The directory, with the owner and mode asked for when it is new."""
-        with environment.cache_directory(self.id, self.sharing) as path:
-            if not os.listdir(path):
-                os.chown(path, self.uid, self.gid)
-                os.chmod(path, self.mode)
+        """The directory, with the owner, the mode and the files asked for when it is new."""
+        parts = [self.id]
+        if self.namespace:
+            parts.append(f"namespace {self.namespace}")
+        if environment.content:
+            parts.append(f"content {environment.content}")
+        if self._owned:
+            parts.append(f"mode {self.mode:o} {self.uid}:{self.gid}")
+
+        def make(path: str) -> None:
+            if self.source is not None:
+                environment.fill(path)
+                if not self._owned:
+                    return
+            os.chown(path, self.uid, self.gid)
+            os.chmod(path, self.mode)
+
+        with environment.cache_directory("\0".join(parts), self.sharing, make) as path:
             yield Prepared((BindMount(path, self.target, self.read_only),))
 
+    @property
+    def _owned(self) -> bool:
+        return (self.mode, self.uid, self.gid) != (0o755, 0, 0)
 
-def parse(options: Options, cwd: str) -> CacheMount:
+
+def parse(options: Options) -> CacheMount:
     """The cache mount that `options` describe."""
-    target = options.needed_target(cwd)
-    sharing = options.text("sharing", default="shared").lower()
-    if sharing not in ("shared", "private", "locked"):
-        raise BadMount(f"sharing={sharing!r} is none of shared, private and locked", "leave it out for shared")
-    read_only = options.flag("ro", "readonly")
-    writable = options.flag("rw", "readwrite")
-    if options.text("from") or options.text("source", "src"):
-        raise BadMount("a cache mount can't be filled from another stage", "leave out from= and source=")
+    target = options.directory()
+    sharing = (options.text("sharing") or "shared").lower()
+    if sharing not in _SHARING:
+        hint = did_you_mean(sharing, _SHARING, "leave it out for shared")
+        raise BadMount(f"sharing={sharing!r} is none of {', '.join(_SHARING)}", hint)
+    seeded, source = options.text("from"), options.text("source", "src")
+    if source and not seeded:
+        raise BadMount("the source of a cache mount is a path in its from=…", "name the stage or the image as well")
     return CacheMount(
         id=options.text("id") or target,
         target=target,
         sharing=sharing,
-        read_only=bool(read_only) or writable is False,
+        read_only=options.read_only(default=False),
         mode=options.mode(0o755),
         uid=options.identity("uid"),
         gid=options.identity("gid"),
+        source=(source or "/") if seeded else None,
+        namespace=options.defaults.namespace,
     )

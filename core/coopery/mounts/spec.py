@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from coopery.ports import Mount
 
@@ -24,25 +23,48 @@ class BadMount(ValueError):
         self.hint = hint
 
 
+class Defaults(NamedTuple):
+    """What a mount takes up that its options don't say."""
+
+    cwd: str  # what relative targets are relative to
+    namespace: str = ""  # of cache mounts
+    number: int = 0  # how many mounts of its type the step has before it
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a mount asks of the sandbox: mounts, and variables for the process."""
 
     mounts: tuple[Mount, ...] = ()
     env: tuple[str, ...] = ()
+    default_env: tuple[str, ...] = ()  # for where the step has no variable of that name
 
 
 class MountEnvironment(Protocol):
-    """What the engine offers to mounts when a step is about to run."""
+    """What the engine offers to a mount when its step is about to run."""
+
+    @property
+    def content(self) -> str:
+        """What tells the files that the mount takes from others; empty if it takes none."""
+
+    def files(self) -> AbstractContextManager[str]:
+        """The path of what the mount's source is: a file, or a directory, with changes that end with the block."""
+
+    def fill(self, directory: str) -> None:
+        """Put a copy of the mount's source, which must be a directory, into an empty directory."""
 
     def secret(self, name: str) -> bytes | None:
         """The value of the secret with this id, or None if the user gave none."""
 
-    def cache_directory(self, name: str, sharing: str) -> AbstractContextManager[str]:
-        """The directory behind a cache mount, held as `sharing` (shared, private or locked) says."""
+    def cache_directory(self, name: str, sharing: str, make: Callable[[str], None]) -> AbstractContextManager[str]:
+        """The directory behind a cache mount, held as `sharing` (shared, private or locked) says. A new one is empty
+        until `make` is done with it."""
 
     def private_file(self, data: bytes, mode: int, uid: int, gid: int) -> AbstractContextManager[str]:
         """The path of a file with `data`, never on a disk where memory can be had; gone after the block."""
+
+    def agent_socket(self, name: str, mode: int, uid: int, gid: int) -> AbstractContextManager[str] | None:
+        """The path of a socket at which the SSH agent with this id answers; None if the user gave none."""
 
 
 class MountSpec(Protocol):
@@ -52,8 +74,17 @@ class MountSpec(Protocol):
     def target(self) -> str:
         """Where in the root it is seen; empty if it only sets a variable."""
 
+    @property
+    def source(self) -> str | None:
+        """The path of what it takes from its `from`; None if it takes no files."""
+
+    @property
+    def precedence(self) -> str:
+        """What is locked for it. All steps prepare their mounts in the order of this: none waits for another that
+        waits for it."""
+
     def key_parts(self) -> Sequence[Any]:
-        """What of this mount belongs to the step's cache key."""
+        """What of this mount, besides its files, belongs to the step's cache key."""
 
     def prepare(self, environment: MountEnvironment) -> AbstractContextManager[Prepared]:
         """Make the mount ready for one run of the step."""
@@ -62,8 +93,9 @@ class MountSpec(Protocol):
 class Options:
     """The `key=value` options of one mount, taken one by one; what is left over at the end is an error."""
 
-    def __init__(self, kind: str, values: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, values: Mapping[str, str], defaults: Defaults) -> None:
         self.kind = kind
+        self.defaults = defaults
         self._values = dict(values)
         self._known: list[str] = ["type"]
 
@@ -84,6 +116,13 @@ class Options:
             return False
         raise BadMount(f"{names[0]}={value!r} is neither true nor false")
 
+    def read_only(self, default: bool) -> bool:
+        """What `ro` and `rw` say; BadMount if they contradict each other."""
+        read_only, writable = self.flag("ro", "readonly"), self.flag("rw", "readwrite")
+        if read_only is not None and read_only == writable:
+            raise BadMount("ro and rw contradict each other", "leave one of them out")
+        return default if read_only is None and writable is None else bool(read_only) or writable is False
+
     def identity(self, name: str) -> int:
         """A user or group id; 0 if it isn't there."""
         value = self.text(name) or "0"
@@ -102,29 +141,38 @@ class Options:
         """A size in bytes, spelled as Docker does (`64m`, `1g`); 0 if it isn't there."""
         return parse_size(self.text(name) or "0")
 
-    def target(self, cwd: str) -> str:
+    def target(self) -> str:
         """Where in the root the mount is to be seen: an absolute path, empty if nothing says so. BadMount for `/`."""
         value = self.text("target", "dst", "destination")
         if not value:
             return ""
-        path = posixpath.normpath(posixpath.join("/", cwd, value)).replace("//", "/")
+        path = posixpath.normpath(posixpath.join("/", self.defaults.cwd, value)).replace("//", "/")
         if path == "/":
             raise BadMount(f"a {self.kind} mount can't be at {value!r}, which is the root")
         return path
 
-    def needed_target(self, cwd: str) -> str:
-        """The target; BadMount if there is none."""
-        path = self.target(cwd)
-        if not path:
+    def directory(self) -> str:
+        """The target of a mount of files: the working directory if nothing says so. BadMount for `/`."""
+        path = self.target() or self.defaults.cwd
+        if path == "/":
             raise BadMount(f"a {self.kind} mount needs target=…")
         return path
 
     def finish(self) -> None:
         """BadMount if an option was given that this kind of mount doesn't have."""
         for name in self._values:
-            close = difflib.get_close_matches(name, self._known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"{self.kind} mounts take {', '.join(self._known[1:])}"
-            raise BadMount(f"{self.kind} mounts have no option {name!r}", hint)
+            raise BadMount(
+                f"{self.kind} mounts have no option {name!r}",
+                did_you_mean(name, self._known, f"{self.kind} mounts take {', '.join(self._known[1:])}"),
+            )
+
+
+def did_you_mean(wrong: str, known: Sequence[str], otherwise: str) -> str:
+    """A hint at the one of `known` that is most like what was written, or `otherwise`."""
+    import difflib
+
+    close = difflib.get_close_matches(wrong, known, 1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 def parse_size(text: str) -> int:
@@ -166,4 +214,4 @@ def split_options(text: str) -> dict[str, str]:
     return values
 
 
-MountParser = Callable[[Options, str], MountSpec]
+MountParser = Callable[[Options], MountSpec]

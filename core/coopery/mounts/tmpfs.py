@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from coopery.mounts.spec import MountEnvironment, Options, Prepared
 from coopery.ports import TmpfsMount
@@ -17,6 +17,8 @@ class TmpfsSpec:
 
     target: str
     size: int
+    source: ClassVar[None] = None
+    precedence: ClassVar[str] = ""
 
     def key_parts(self) -> Sequence[Any]:
         """Where it is and how large."""
@@ -28,6 +30,6 @@ class TmpfsSpec:
         yield Prepared((TmpfsMount(self.target, self.size),))
 
 
-def parse(options: Options, cwd: str) -> TmpfsSpec:
+def parse(options: Options) -> TmpfsSpec:
     """The tmpfs mount that `options` describe."""
-    return TmpfsSpec(options.needed_target(cwd), options.size("size"))
+    return TmpfsSpec(options.directory(), options.size("size"))

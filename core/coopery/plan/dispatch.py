@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from coopery.dockerfile import parse_instruction
-from coopery.dockerfile.heredocs import sole_heredoc
+from coopery.dockerfile.git_url import without_credentials
 from coopery.dockerfile.instructions import (
     Add,
     Arg,
@@ -36,30 +35,27 @@ from coopery.dockerfile.instructions import (
 from coopery.errors import Location
 from coopery.oci.config import HealthCheck, ImageConfig
 from coopery.oci.digest import Digest
+from coopery.oci.platform import Platform
 from coopery.plan import keys
 from coopery.plan.copies import copy_operation
 from coopery.plan.exposed import exposed_ports
-from coopery.plan.ops import CopyOp, InlineFile, MakeDirectoryOp, Op, RunOp, Surroundings, Vertex
-from coopery.plan.outline import Outline, copy_source
+from coopery.plan.history import health, quoted
+from coopery.plan.ops import CopyOp, MakeDirectoryOp, Op, SourceRef, Surroundings, Vertex
+from coopery.plan.outline import Outline, copy_source, mount_source
 from coopery.plan.plan import BaseImage, PlannedStage, PlannedStep
+from coopery.plan.runs import DEFAULT_SHELL, run_operation
 from coopery.plan.scope import Scope
 from coopery.plan.words import Words
-from coopery.ports import NETWORKS
-
-if TYPE_CHECKING:
-    from coopery.mounts.spec import MountSpec
-
-DEFAULT_SHELL = ("/bin/sh", "-c")
-#: Where a here-document with a `#!` line is seen by the step that executes it.
-SCRIPT_DIRECTORY = "/dev/pipes"
 
 
 class StageLookups(Protocol):
     """The look-ups that instructions need; planner.Lookups has them."""
 
-    def image(self, reference: str, location: Location) -> BaseImage: ...
+    def image(self, reference: str, platform: Platform, location: Location) -> BaseImage: ...
 
     def context_files(self, op: CopyOp, location: Location) -> Digest: ...
+
+    def mounted_files(self, context: str, path: str, location: Location) -> Digest: ...
 
 
 @dataclass(slots=True)
@@ -95,8 +91,9 @@ class Dispatcher:
         around: Surroundings,
         done: Mapping[int, PlannedStage],
         stage: Stage,
+        platform: Platform,
     ) -> None:
-        """`images` collects what COPY --from resolves; `done` holds the stages planned so far."""
+        """`images` collects what COPY --from resolves, for `platform`; `done` holds the stages planned so far."""
         self._outline = outline
         self._lookups = lookups
         self._images = images
@@ -104,6 +101,7 @@ class Dispatcher:
         self._around = around
         self._done = done
         self._stage = stage
+        self._platform = platform
         self._handlers: Mapping[type[Instruction], Callable[..., None]] = {
             Add: self._copy,
             Arg: self._arg,
@@ -123,6 +121,19 @@ class Dispatcher:
             Volume: self._volume,
             Workdir: self._workdir,
         }
+
+    def implied(self, context: str) -> list[Instruction]:
+        """What a FROM that names a context means: all of its files are copied."""
+        if not context:
+            return []
+        copy = Copy(
+            location=self._stage.location,
+            original=f"COPY --from={context} / /",
+            sources=("/",),
+            destination="/",
+            source_from=context,
+        )
+        return [copy]
 
     def triggers(self, texts: Sequence[str]) -> list[Instruction]:
         """The ONBUILD triggers of the base, as instructions that stand at this stage's FROM."""
@@ -164,20 +175,18 @@ class Dispatcher:
     def _cmd(self, state: StageState, cmd: Cmd, _: Words, __: str) -> None:
         argv = self._command(state, cmd)
         state.cmd_set = True
-        state.configure(f"CMD {_json(argv)}", cmd=argv)
+        state.configure(f"CMD {quoted(argv)}", cmd=argv)
 
     def _entrypoint(self, state: StageState, entrypoint: Entrypoint, _: Words, __: str) -> None:
         argv = self._command(state, entrypoint)
         cmd = state.config.cmd if state.cmd_set else None
-        state.configure(f"ENTRYPOINT {_json(argv)}", entrypoint=argv, cmd=cmd)
+        state.configure(f"ENTRYPOINT {quoted(argv)}", entrypoint=argv, cmd=cmd)
 
     def _shell(self, state: StageState, shell: Shell, _: Words, __: str) -> None:
-        state.configure(f"SHELL {_json(shell.argv)}", shell=shell.argv)
+        state.configure(f"SHELL [{' '.join(shell.argv)}]", shell=shell.argv)
 
     def _user(self, state: StageState, user: User, words: Words, _: str) -> None:
-        name = words.one(user.user)
-        if not name:
-            raise words.error("USER is empty once its variables are expanded")
+        name = words.one(user.user)  # empty, as where a variable has no value, it means root
         state.configure(f"USER {name}", user=name)
 
     def _volume(self, state: StageState, volume: Volume, words: Words, _: str) -> None:
@@ -188,9 +197,11 @@ class Dispatcher:
         state.configure(f"VOLUME [{' '.join(paths)}]", volumes=volumes)
 
     def _expose(self, state: StageState, expose: Expose, words: Words, _: str) -> None:
-        ports = exposed_ports([word for text in expose.ports for word in words.many(text)], words)
-        shown = " ".join(f"{port}:{{}}" for port in ports)
-        state.configure(f"EXPOSE map[{shown}]", exposed_ports=tuple(sorted({*state.config.exposed_ports, *ports})))
+        # BuildKit sorts them as they are written, which shows in the history alone.
+        ports = exposed_ports([word for text in sorted(expose.ports) for word in words.many(text)], words)
+        state.configure(
+            f"EXPOSE [{' '.join(ports)}]", exposed_ports=tuple(sorted({*state.config.exposed_ports, *ports}))
+        )
 
     def _stopsignal(self, state: StageState, stopsignal: Stopsignal, words: Words, _: str) -> None:
         import re
@@ -201,14 +212,15 @@ class Dispatcher:
         known = re.fullmatch("[0-9]{1,2}", text) and 0 < int(text) < signal.NSIG
         real_time = re.fullmatch(r"RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?", name)
         if not known and not real_time and "SIG" + name not in signal.Signals.__members__:
-            raise words.error(f"{text!r} is not a signal", "write a name such as SIGTERM, or a number")
+            hint = "write a name such as SIGTERM, or a number"
+            raise words.error(f"{text!r} is not a signal", hint, stopsignal.signal)
         state.configure(f"STOPSIGNAL {text}", stop_signal=text)
 
     def _healthcheck(self, state: StageState, check: Healthcheck, _: Words, __: str) -> None:
         value = HealthCheck(
             check.test, check.interval, check.timeout, check.start_period, check.start_interval, check.retries
         )
-        state.configure(check.original, healthcheck=value)
+        state.configure(health(value), healthcheck=value)
 
     def _onbuild(self, state: StageState, onbuild: Onbuild, _: Words, __: str) -> None:
         # BuildKit leaves no line in the history for ONBUILD.
@@ -221,51 +233,33 @@ class Dispatcher:
 
     # -------------------------------------------------------------------------------------------------- steps
 
-    def _add(self, state: StageState, op: Op, key: Digest, title: str, location: Location, created_by: str) -> None:
+    def _add(
+        self,
+        state: StageState,
+        op: Op,
+        key: Digest,
+        title: str,
+        location: Location,
+        created_by: str,
+        link: Digest | None = None,
+    ) -> None:
         state.key = key
-        state.steps.append(PlannedStep(Vertex(op, key, self._stage.index, title, location), created_by))
+        state.steps.append(PlannedStep(Vertex(op, key, self._stage.index, title, location, link), created_by))
 
     def _run(self, state: StageState, run: Run, words: Words, position: str) -> None:
-        if run.security not in ("", "sandbox"):
-            hint = "leave --security out: the step then runs in the ordinary sandbox"
-            raise words.error(f"RUN --security={run.security} is not allowed", hint)
-        wanted = words.one(run.network) or self._around.network
-        network = NETWORKS.get(wanted)
-        if network is None:
-            raise words.error(f"RUN --network={wanted}: there are default, none and host")
-        cwd = state.config.working_dir or "/"
-        mounts = tuple(self._mount(text, cwd, words) for text in run.mounts)
-        argv, script = _run_command(run, state.config.shell or DEFAULT_SHELL)
+        def find(name: str, path: str) -> tuple[SourceRef, Digest]:
+            source = mount_source(self._outline.dockerfile, name, run.location, self._stage.index, self._contexts)
+            return source, self._mounted_key(source, path, run.location)
+
+        op = run_operation(run, words, state.config, state.scope, self._around, find)
         args = state.scope.shown_args
-        env = state.scope.run_env()
-        op = RunOp(
-            argv=argv,
-            env=env,
-            proxy_env=state.scope.proxy_env(),
-            cwd=cwd,
-            user=state.config.user,
-            network=network,
-            mounts=mounts,
-            script=script,
-        )
         shown_args = [f"|{len(args)}", *(f"{name}={value}" for name, value in args)] if args else []
         created_by = " ".join(["RUN", *shown_args, *op.argv])
         key = keys.run_key(state.key, op, self._around)
         self._add(state, op, key, f"{position} {words.shown(run.original)}", run.location, created_by)
 
-    def _mount(self, text: str, cwd: str, words: Words) -> MountSpec:
-        from coopery.mounts import parse_mount
-        from coopery.mounts.spec import BadMount
-
-        try:
-            return parse_mount(text, cwd, words.one)
-        except BadMount as error:
-            raise words.error(f"RUN --mount={text}: {error}", error.hint) from None
-
     def _workdir(self, state: StageState, workdir: Workdir, words: Words, position: str) -> None:
-        text = words.one(workdir.path)
-        if not text:
-            raise words.error("WORKDIR is empty once its variables are expanded")
+        text = words.one(workdir.path)  # empty, it stays where it is
         path = posixpath.normpath(posixpath.join("/", state.config.working_dir or "/", text)).replace("//", "/")
         created_by = f"WORKDIR {path}"
         if path == "/":
@@ -280,48 +274,49 @@ class Dispatcher:
         source = copy_source(self._outline.dockerfile, copy, self._stage.index, self._contexts)
         op = copy_operation(copy, words, state.config.working_dir or "/", source)
         content = self._content_key(op, copy.location)
-        flags = [f"--chown={op.owner}"] if op.owner else []
+        flags = ["--parents"] if op.parents else []
+        flags += [f"--chown={op.owner}"] if op.owner else []
         flags += [f"--chmod={words.one(copy.chmod)}"] if copy.chmod else []
-        shown = [*flags, *(f"<<{file.name}" for file in op.inline), *op.patterns, words.one(copy.destination)]
+        patterns = [without_credentials(pattern) for part in op.parts for pattern in part.patterns]
+        inline = [f"<<{file.name}" for part in op.parts for file in part.inline]
+        shown = [*flags, *patterns, *inline, words.one(copy.destination)]
+        link = keys.link_key(op, content, self._around) if op.link else None
         self._add(
             state,
             op,
-            keys.copy_key(state.key, op, content, self._around),
-            f"{position} {words.shown(copy.original)}",
+            keys.linked_key(state.key, link) if link else keys.copy_key(state.key, op, content, self._around),
+            without_credentials(f"{position} {words.shown(copy.original)}"),
             copy.location,
             f"{copy.keyword} {' '.join(shown)}",
+            link,
         )
 
     def _content_key(self, op: CopyOp, location: Location) -> Digest:
-        if op.source.kind == "stage":
-            return keys.stage_files_key(self._done[op.source.stage].key, op.patterns)
-        if op.source.kind == "image":
-            name = op.source.name
-            if name not in self._images:
-                self._images[name] = self._lookups.image(name, location)
-            base = self._images[name]
-            root = keys.root_key(base.content, base.image.config.platform)
-            return keys.stage_files_key(root, op.patterns)
-        return self._lookups.context_files(op, location)
+        found = [(part, self._part_key(part, location)) for part in op.parts]
+        return keys.joint_key(found) if len(found) > 1 else found[0][1]
 
+    def _part_key(self, op: CopyOp, location: Location) -> Digest:
+        if op.source.kind in ("stage", "image"):
+            content = keys.stage_files_key(self._layers_key(op.source, location), op.patterns)
+        else:
+            content = self._lookups.context_files(op, location)
+        told = op.source.kind == "context"
+        return content if told or not (op.parents or op.exclude) else keys.selected_key(content, op)
 
-def _run_command(run: Run, shell: tuple[str, ...]) -> tuple[tuple[str, ...], InlineFile | None]:
-    """The command of a RUN, with its here-documents: a sole one is the script itself, executed when it starts
-    with `#!`; others are left to the shell to read (BuildKit, dispatchRun)."""
-    if not run.shell_form:
-        return run.argv, None
-    text = run.argv[0]
-    if not run.heredocs:
-        return (*shell, text), None
-    sole = sole_heredoc(run)
-    if sole:
-        if sole.content.startswith("#!"):
-            path = f"{SCRIPT_DIRECTORY}/{sole.name}"
-            return (path,), InlineFile(path, sole.content.encode("utf-8", "surrogateescape"))
-        return (*shell, sole.content), None
-    bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in run.heredocs)
-    return (*shell, text + bodies), None
+    def _mounted_key(self, source: SourceRef, path: str, location: Location) -> Digest:
+        """The key of what lies at `path` in a stage, an image, a context, or an empty directory."""
+        if source.kind == "context":
+            return self._lookups.mounted_files(source.name, path, location)
+        if source.kind == "inline":
+            return keys.inline_key(())
+        return keys.stage_files_key(self._layers_key(source, location), (path,))
 
-
-def _json(argv: Sequence[str]) -> str:
-    return json.dumps(list(argv), ensure_ascii=False)
+    def _layers_key(self, source: SourceRef, location: Location) -> Digest:
+        """The key of all that is in a stage or an image."""
+        if source.kind == "stage":
+            return self._done[source.stage].key
+        name = source.name
+        if name not in self._images:
+            self._images[name] = self._lookups.image(name, self._platform, location)
+        base = self._images[name]
+        return keys.root_key(base.content, base.image.config.platform)

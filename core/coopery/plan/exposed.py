@@ -10,8 +10,8 @@ _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 def exposed_ports(texts: Sequence[str], words: Words) -> list[str]:
-    """`port/protocol` for every port that `texts` name, ranges spelled out, sorted and each once."""
-    found: set[tuple[int, str]] = set()
+    """`port/protocol` for every port that `texts` name, in their order, ranges spelled out."""
+    found: list[str] = []
     for text in texts:
         spec, _, protocol = text.partition("/")
         protocol = protocol.lower() or "tcp"
@@ -20,6 +20,6 @@ def exposed_ports(texts: Sequence[str], words: Words) -> list[str]:
         last = last if dash else first
         good = all(port.isascii() and port.isdecimal() for port in (first, last)) and protocol in _PROTOCOLS
         if not good or not int(first) <= int(last) <= 65535:
-            raise words.error(f"EXPOSE: {text!r} is not a port", "write PORT, PORT/udp or FIRST-LAST")
-        found.update((port, protocol) for port in range(int(first), int(last) + 1))
-    return [f"{port}/{protocol}" for port, protocol in sorted(found)]
+            raise words.error(f"EXPOSE: {text!r} is not a port", "write PORT, PORT/udp or FIRST-LAST", text)
+        found += (f"{port}/{protocol}" for port in range(int(first), int(last) + 1))
+    return found

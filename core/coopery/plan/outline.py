@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coopery.dockerfile.instructions import Copy, Dockerfile, Instruction, Stage
+from coopery.dockerfile.faults import did_you_mean
+from coopery.dockerfile.instructions import Copy, Dockerfile, Instruction, Run, Stage
 from coopery.errors import DockerfileError, Location, UsageError
-from coopery.oci.platform import Platform, host
+from coopery.oci.platform import Platform
 from coopery.oci.reference import DOCKER_HUB, Reference
 from coopery.plan.ops import SourceRef
 from coopery.plan.scope import Scope, platform_args
+from coopery.plan.watch import Watch
 from coopery.plan.words import Words
 
 SCRATCH = "scratch"
 _IMAGE = "docker-image://"
+_LAYOUT = "oci-layout://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class OutlinedStage:
     stage: Stage
     base: str  # an image reference, `scratch`, or empty when it is a stage
     base_stage: int  # -1 if it is none
-    platform: Platform
+    platform: Platform  # of the image or of the files to come; a stage made FROM another has that one's
+    context: str = ""  # the named context whose files it begins with, on top of nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Outline:
     stages: Mapping[int, OutlinedStage]
     target: int
     globals: Mapping[str, str]
-    images: tuple[str, ...]  # every reference that FROM and COPY --from name, each once
+    images: tuple[tuple[str, Platform], ...]  # every reference that FROM and COPY --from name, each once for a platform
 
 
 def outline(
@@ -46,34 +49,70 @@ def outline(
     platform: Platform,
     build_args: Mapping[str, str],
     contexts: Mapping[str, str],
+    every: bool = False,
+    watch: Watch | None = None,
 ) -> Outline:
-    """The stages that `target` needs (the last stage if empty).
+    """The stages that `target` needs (the last stage if empty), or with `every` all of them, for an image of
+    `platform`.
 
     `contexts` are the named contexts, which hide stages and images of their names. DockerfileError if a line makes
-    no sense, UsageError if the target isn't there.
+    no sense, UsageError if the target isn't there; a `watch` keeps those of single stages.
     """
-    globals_ = _global_args(dockerfile, platform, build_args, target)
+    watching = watch or Watch(dockerfile.path)
+    globals_ = global_args(dockerfile, platform, build_args, target)
     last = _find_target(dockerfile, target)
     needed: dict[int, OutlinedStage] = {}
-    images: dict[str, None] = {}
-    todo = [last]
-    while todo:
-        index = todo.pop()
-        if index in needed:
-            continue
+    images: dict[tuple[str, Platform], None] = {}
+    todo = [stage.index for stage in dockerfile.stages] if every else [last]
+    seen: set[int] = set()
+
+    def look(index: int) -> None:
         stage = dockerfile.stages[index]
         outlined = needed[index] = outline_stage(dockerfile, stage, globals_, platform, contexts)
         if outlined.base_stage >= 0:
             todo.append(outlined.base_stage)
         elif outlined.base != SCRATCH:
-            images[outlined.base] = None
+            images[outlined.base, outlined.platform] = None
         for instruction in stage.instructions:
-            source = copy_source(dockerfile, instruction, index, contexts)
-            if source and source.kind == "stage":
+            watching.attempt(look_at, instruction, index)
+
+    def look_at(instruction: Instruction, index: int) -> None:
+        for source in named_sources(dockerfile, instruction, index, contexts):
+            if source.kind == "stage":
                 todo.append(source.stage)
-            elif source and source.kind == "image":
-                images[source.name] = None
+            elif source.kind == "image":
+                images[source.name, platform] = None
+
+    while todo:
+        index = todo.pop()
+        if index not in seen:
+            seen.add(index)
+            watching.attempt(look, index)
+    if watch is None:
+        watching.check()
     return Outline(dockerfile, dict(sorted(needed.items())), last, globals_, tuple(images))
+
+
+def named_sources(
+    dockerfile: Dockerfile, instruction: Instruction, index: int, contexts: Mapping[str, str]
+) -> list[SourceRef]:
+    """What the `--from` of a COPY, and the `from` of each mount of a RUN, in stage `index` name. DockerfileError if
+    that can't be."""
+    if isinstance(instruction, Run) and instruction.mounts:
+        from coopery.mounts import mount_from
+        from coopery.mounts.spec import BadMount
+
+        def name_of(text: str) -> str:
+            try:
+                return mount_from(text)
+            except BadMount as error:
+                message, where = f"RUN --mount={text}: {error}", instruction.location
+                raise DockerfileError(message, location=where, source=dockerfile.lines, hint=error.hint) from None
+
+        names = [name for text in instruction.mounts if (name := name_of(text))]
+        return [mount_source(dockerfile, name, instruction.location, index, contexts) for name in names]
+    source = copy_source(dockerfile, instruction, index, contexts)
+    return [source] if source else []
 
 
 def copy_source(
@@ -86,11 +125,34 @@ def copy_source(
     name = instruction.source_from if isinstance(instruction, Copy) else ""
     if not name:
         return None
+    flag = f"COPY --from={name}"
+    found = _named_source(dockerfile, name, flag, instruction.location, index, contexts)
+    if found is None:
+        hint = "name a stage or an image"
+        raise DockerfileError(
+            f"{flag}: there is nothing to copy", location=instruction.location, source=dockerfile.lines, hint=hint
+        )
+    return found
+
+
+def mount_source(
+    dockerfile: Dockerfile, name: str, location: Location, index: int, contexts: Mapping[str, str]
+) -> SourceRef:
+    """What the `from` of a mount in stage `index` names: as for COPY; the main context if it is empty, and an empty
+    directory for `scratch`."""
+    if not name:
+        return SourceRef("context")
+    found = _named_source(dockerfile, name, f"RUN --mount=from={name}", location, index, contexts)
+    return found or SourceRef("inline")
+
+
+def _named_source(
+    dockerfile: Dockerfile, name: str, flag: str, location: Location, index: int, contexts: Mapping[str, str]
+) -> SourceRef | None:
+    """What `name` in `flag` means; None for `scratch`."""
 
     def wrong(message: str, hint: str) -> DockerfileError:
-        return DockerfileError(
-            f"COPY --from={name}: {message}", location=instruction.location, source=dockerfile.lines, hint=hint
-        )
+        return DockerfileError(f"{flag}: {message}", location=location, source=dockerfile.lines, hint=hint)
 
     found = find_stage(dockerfile, name, len(dockerfile.stages))
     if found is not None and (stage_name := dockerfile.stages[found].name):
@@ -100,7 +162,7 @@ def copy_source(
     if context:
         return _context_source(context, contexts)
     if "$" in name:
-        raise wrong("variables aren't expanded here", f"write FROM {name} AS a-name, and COPY --from=a-name")
+        raise wrong("variables aren't expanded here", f"write FROM {name} AS a-name, and name that stage here")
     earlier = find_stage(dockerfile, name, index)
     if earlier is not None:
         return SourceRef("stage", stage=earlier)
@@ -108,14 +170,17 @@ def copy_source(
         raise wrong("that stage doesn't come before this one", "move it up: a stage sees those above it only")
     if name.isdecimal():
         raise wrong("there is no stage with that number", "stages count from 0; better give them names")
-    if name.lower() == SCRATCH:
-        raise wrong("there is nothing to copy", "name a stage or an image")
-    return SourceRef("image", name)
+    return None if name.lower() == SCRATCH else SourceRef("image", name)
 
 
 def _context_source(context: str, contexts: Mapping[str, str]) -> SourceRef:
     where = contexts[context]
-    return SourceRef("image", where.removeprefix(_IMAGE)) if where.startswith(_IMAGE) else SourceRef("context", context)
+    return SourceRef("image", where.removeprefix(_IMAGE)) if is_image(where) else SourceRef("context", context)
+
+
+def is_image(where: str) -> bool:
+    """Whether a named context is an image, in a registry or in a layout."""
+    return where.startswith((_IMAGE, _LAYOUT))
 
 
 def context_named(name: str, contexts: Mapping[str, str]) -> str:
@@ -156,14 +221,14 @@ def _find_target(dockerfile: Dockerfile, target: str) -> int:
     if found is not None:
         return found
     names = [stage.name for stage in dockerfile.stages if stage.name]
-    close = difflib.get_close_matches(target.lower(), names, 1)
-    hint = f"did you mean {close[0]}?" if close else f"stages with a name: {', '.join(names) or 'none'}"
+    hint = did_you_mean(target.lower(), names) or f"stages with a name: {', '.join(names) or 'none'}"
     raise UsageError(f"{dockerfile.path} has no stage {target!r}", hint=hint)
 
 
-def _global_args(
+def global_args(
     dockerfile: Dockerfile, platform: Platform, build_args: Mapping[str, str], target: str
 ) -> dict[str, str]:
+    """The values of the predefined and the global ARGs. DockerfileError if a default can't be expanded."""
     predefined = platform_args(platform, target or dockerfile.stages[-1].name)
     scope = Scope({}, build_args, predefined)
     for name in predefined:
@@ -192,23 +257,13 @@ def outline_stage(
             source=dockerfile.lines,
             hint="give the ARG a default, or pass it with --build-arg",
         )
-    if stage.platform:
-        wanted = words.one(stage.platform)
-        try:
-            platform = Platform.parse(wanted)
-        except UsageError as error:
-            raise DockerfileError(
-                error.message, location=stage.location, source=dockerfile.lines, hint=error.hint
-            ) from None
-        if not platform.satisfies(host()):
-            raise DockerfileError(
-                f"FROM --platform={wanted}: this builder runs on {host()} and builds for that only",
-                location=stage.location,
-                source=dockerfile.lines,
-                hint="leave the platform out, or build on a machine of that platform",
-            )
+    if stage.platform and base != SCRATCH:  # which is for the target's platform, whatever its line says
+        platform = _stage_platform(dockerfile, stage, words.one(stage.platform))
     if context := context_named(base, contexts):
-        return OutlinedStage(stage, _context_image(dockerfile, base, contexts[context], stage.location), -1, platform)
+        where = contexts[context]
+        if is_image(where):
+            return OutlinedStage(stage, where.removeprefix(_IMAGE), -1, platform)
+        return OutlinedStage(stage, SCRATCH, -1, platform, context)
     found = find_stage(dockerfile, base, stage.index)
     # A number names a stage in COPY --from only: `FROM 0` means an image.
     if found is not None and dockerfile.stages[found].name == base.lower():
@@ -216,12 +271,16 @@ def outline_stage(
     return OutlinedStage(stage, base, -1, platform)
 
 
-def _context_image(dockerfile: Dockerfile, base: str, where: str, location: Location) -> str:
-    if where.startswith(_IMAGE):
-        return where.removeprefix(_IMAGE)
-    raise DockerfileError(
-        f"FROM {base}: the build context of that name is {where}, which is not an image",
-        location=location,
-        source=dockerfile.lines,
-        hint=f"give an image: --build-context {base}={_IMAGE}NAME",
-    )
+def _stage_platform(dockerfile: Dockerfile, stage: Stage, wanted: str) -> Platform:
+    try:
+        return check_buildable(Platform.parse(wanted))
+    except UsageError as error:
+        message, hint = f"FROM --platform={wanted}: {error.message}", error.hint
+        raise DockerfileError(message, location=stage.location, source=dockerfile.lines, hint=hint) from None
+
+
+def check_buildable(platform: Platform) -> Platform:
+    """`platform`, if images for it can be made here. UsageError if not: layers for Windows are of another make."""
+    if platform.os == "windows":
+        raise UsageError("images for Windows can't be built", hint="build them on Windows")
+    return platform

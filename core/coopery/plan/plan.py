@@ -10,6 +10,7 @@ from coopery.errors import Location
 from coopery.oci.config import ImageConfig
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image
+from coopery.oci.platform import Platform
 from coopery.plan.ops import Vertex
 from coopery.ports import Fetched
 
@@ -43,6 +44,7 @@ class PlannedStage:
 
     index: int
     name: str
+    platform: Platform  # that its commands are run for
     base: Literal["image", "stage", "scratch"]
     base_image: BaseImage | None
     base_stage: int
@@ -66,8 +68,12 @@ class PlannedStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The stages that the target needs, by index, and the images that COPY --from names."""
+    """The stages that the target needs, by index, and the images that COPY --from names.
 
+    The plans of one build for several platforms have all their stages and images in common (`joining.join`).
+    """
+
+    platform: Platform  # of the image
     stages: Mapping[int, PlannedStage]
     target: int
     images: Mapping[str, BaseImage]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from coopery.oci.platform import Platform, host
@@ -31,6 +31,9 @@ CONTROL_ARGS = frozenset(
         "SOURCE_DATE_EPOCH",
     }
 )
+
+#: What tells a stage which platform its image is for.
+TARGET_ARGS = frozenset({"TARGETPLATFORM", "TARGETOS", "TARGETOSVERSION", "TARGETARCH", "TARGETVARIANT"})
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -93,6 +96,11 @@ class Scope:
     def get(self, name: str) -> str | None:
         """The value of a variable, None if it isn't set."""
         return self._values.get(name)
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of all variables that have a value."""
+        return self._values.keys()
 
     @property
     def shown_args(self) -> tuple[tuple[str, str], ...]:

@@ -37,6 +37,6 @@ class Words:
             text, self._get, self._dockerfile.escape, location=self._location, source=self._dockerfile.lines
         )
 
-    def error(self, message: str, hint: str = "") -> DockerfileError:
-        """An error at this instruction's place."""
-        return DockerfileError(message, location=self._location, source=self._dockerfile.lines, hint=hint)
+    def error(self, message: str, hint: str = "", near: str = "") -> DockerfileError:
+        """An error at this instruction's place, `near` being the piece of it that is at fault."""
+        return DockerfileError(message, location=self._location, source=self._dockerfile.lines, near=near, hint=hint)

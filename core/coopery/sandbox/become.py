@@ -43,11 +43,15 @@ def confine(spec: Spec) -> None:
     """Become the command's user with what Docker lets it do; OSError if an id can't be had.
 
     Root gets Docker's capabilities, other users none; both can gain them from setuid and capability-bearing programs,
-    because no_new_privs stays off. The filter goes first: afterwards nobody here may install it.
+    because no_new_privs stays off. The filter goes first: afterwards nobody here may install it. In an insecure step
+    any user has all capabilities that there are, and there is no filter.
     """
     effective, _, _ = kernel.capabilities()
-    allowed = effective & CAPABILITIES
-    if spec["method"] == "chroot":
+    insecure = spec["insecure"]
+    allowed = effective if insecure else effective & CAPABILITIES
+    if insecure:
+        kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
+    elif spec["method"] == "chroot":
         # A second chroot would lead out of the first (chroot(2), NOTES). And with one capability less than the
         # processes outside have, the kernel won't let the step trace them (ptrace(2), access mode checking).
         # Nor are there mounts that would keep it from opening devices that it makes.
@@ -63,7 +67,10 @@ def confine(spec: Spec) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM), "set supplementary groups")
     _tried(f"become group {gid}", os.setresgid, gid, gid, gid)
     _tried(f"become user {uid}", os.setresuid, uid, uid, uid)
-    if uid == 0:
+    if insecure:
+        kernel.set_capabilities(allowed, allowed, allowed)
+        kernel.raise_ambient(allowed)
+    elif uid == 0:
         kernel.set_capabilities(allowed, allowed)
     else:
         kernel.set_capabilities(0, 0)

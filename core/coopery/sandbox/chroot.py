@@ -10,11 +10,6 @@ from coopery.errors import EnvironmentUnsuitable
 from coopery.ports import Mount, Process, TmpfsMount
 from coopery.sandbox import launch
 
-_WAY_OUT = (
-    "mounts need a mount namespace: run the job with CAP_SYS_ADMIN (privileged), or let it use user namespaces "
-    "(a seccomp profile that doesn't forbid unshare); `coopery doctor` shows what is missing"
-)
-
 
 class ChrootSandbox:
     """Runs processes in a chroot, with the devices and files they need lent to the root; implements ports.Sandbox.
@@ -24,6 +19,7 @@ class ChrootSandbox:
     """
 
     name = "chroot"
+    shares = False  # a directory is moved into the root for the time of the step
     caveat = "steps run in a chroot: there is no /proc, and processes are not isolated from the job's"
 
     def probe(self) -> str | None:
@@ -36,15 +32,15 @@ class ChrootSandbox:
     def run(
         self, process: Process, rootfs: str, mounts: Sequence[Mount], log: launch.Log, cancel: Callable[[], bool]
     ) -> int:
-        """As ports.Sandbox.run. Read-only files are copied in for the duration; EnvironmentUnsuitable for any other
-        mount, and for `network=none` without the right to have a network namespace."""
+        """As ports.Sandbox.run. What is mounted elsewhere is put into the root for the duration (borrowed.py), where
+        nothing keeps root from writing to what should be read-only; that is lost afterwards like what is written to a
+        writable file. EnvironmentUnsuitable for a tmpfs of limited size, and for `network=none` without the right to
+        have a network namespace."""
         for mount in mounts:
-            if isinstance(mount, TmpfsMount):
-                raise EnvironmentUnsuitable(f"a tmpfs on {mount.target} can't be had in a chroot", hint=_WAY_OUT)
-            if os.path.isdir(mount.source) or not mount.read_only:
-                what = "directory" if os.path.isdir(mount.source) else "writable file"
+            if isinstance(mount, TmpfsMount) and mount.size:
                 raise EnvironmentUnsuitable(
-                    f"a mount of a {what} on {mount.target} can't be had in a chroot", hint=_WAY_OUT
+                    f"the size of a tmpfs on {mount.target} can't be limited in a chroot",
+                    hint="leave out size=, or let the job use user namespaces; `coopery doctor` shows what is missing",
                 )
         if process.network == "none" and not kernel.capabilities()[0] & kernel.capability_mask("SYS_ADMIN"):
             raise EnvironmentUnsuitable(

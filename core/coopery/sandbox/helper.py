@@ -127,7 +127,7 @@ def _first_process(spec: Spec, report: int, *, own_pids: bool) -> NoReturn:
         kernel.sethostname(spec["hostname"])
         if not spec["network"]:
             kernel.loopback_up()
-        root = mounting.prepare(spec["rootfs"], empty=spec["probe"])
+        root = mounting.prepare(spec["rootfs"], empty=spec["probe"], devices=spec["insecure"])
         mounting.enter(spec, root, own_pids=own_pids)
         _no_more_imports()
         _say(report, ("ready", "", root.stubs))

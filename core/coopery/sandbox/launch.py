@@ -37,7 +37,8 @@ def specify(
 ) -> Spec:
     """All that the helper must know to run `process`."""
     specs: list[BindSpec | TmpfsSpec] = []
-    for mount in mounts:
+    # What lies deeper comes later, as in BuildKit (solver/llbsolver/ops/exec.go): none hides another.
+    for mount in sorted(mounts, key=lambda mount: mount.target.split("/")):
         if isinstance(mount, TmpfsMount):
             specs.append(("tmpfs", os.fsencode(mount.target), mount.size, mount.mode))
         else:
@@ -58,6 +59,7 @@ def specify(
         resolv_conf=b"" if process.network == "none" else _own_resolv_conf(),
         hosts=hosts_file(process),
         shm_size=process.shm_size,
+        insecure=process.insecure,
         ulimits=[(limit.name, limit.soft, limit.hard) for limit in process.ulimits],
         mounts=specs,
     )

@@ -31,6 +31,17 @@ LINKS = {
     b"stderr": b"/proc/self/fd/2",
     b"ptmx": b"pts/ptmx",
 }
+#: What an insecure step gets besides, as in BuildKit (util/entitlements/security): numbers, and loop devices.
+MORE_DEVICES = {
+    b"kmsg": (1, 11),
+    b"cuse": (10, 203),
+    b"fuse": (10, 229),
+    b"kvm": (10, 232),
+    b"net/tun": (10, 200),
+    b"loop-control": (10, 237),
+}
+_LOOP = 7  # the major number
+_SPARE_LOOPS = 8
 _QUIET = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 
 # What statvfs(3) calls the flags that a remount in a user namespace must repeat, and mount(2) does.
@@ -56,18 +67,22 @@ def enter(spec: Spec, root: Root, *, own_pids: bool) -> None:
     `root.stubs` tells what was made for mount points. `own_pids`: this is the first process of a PID namespace.
     Raises OSError with what was tried; NoFreshProc, before anything is mounted, if `own_pids` can't be had.
     """
+    insecure = spec["insecure"]
     _mount_proc(root, own_pids=own_pids)
-    _mount_sys(root)
+    _mount_sys(root, writable=insecure)
     _mount_files(spec, root)
     _mount_dev(spec, root)
-    for path in MASKED:
-        _mask(root, path)
-    for path in READ_ONLY:
-        _make_read_only(root, path)
+    if insecure:
+        _more_devices(root)
+    else:
+        for path in MASKED:
+            _mask(root, path)
+        for path in READ_ONLY:
+            _make_read_only(root, path)
     for mount in spec["mounts"]:
         if mount[0] == "bind":
             _, source, target, read_only = mount
-            _bind(root, source, target, read_only=read_only)
+            _bind(root, source, target, read_only=read_only, devices=insecure)
         else:
             _, target, size, mode = mount
             options = b"mode=%o" % mode + (b",size=%d" % size if size else b"")
@@ -78,10 +93,10 @@ def enter(spec: Spec, root: Root, *, own_pids: bool) -> None:
     os.chdir("/")
 
 
-def prepare(rootfs: bytes, *, empty: bool = False) -> Root:
+def prepare(rootfs: bytes, *, empty: bool = False, devices: bool = False) -> Root:
     """Cut this mount namespace off from others, make `rootfs` a mount of its own and open it.
 
-    `empty`: put an empty tmpfs there, for a trial.
+    `empty`: put an empty tmpfs there, for a trial. `devices`: let device nodes in there be opened.
     """
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     if empty:
@@ -89,7 +104,8 @@ def prepare(rootfs: bytes, *, empty: bool = False) -> Root:
     else:
         kernel.mount(rootfs, rootfs, None, kernel.MS_BIND | kernel.MS_REC)
     root = Root(rootfs)
-    _forbid_devices(root.fd)
+    if not devices:
+        _forbid_devices(root.fd)
     return root
 
 
@@ -137,19 +153,21 @@ def _mount_proc(root: Root, *, own_pids: bool) -> None:
         raise NoFreshProc from error
 
 
-def _mount_sys(root: Root) -> None:
+def _mount_sys(root: Root, *, writable: bool) -> None:
     """A sysfs of its own where that is allowed, with the control groups as seen outside; else the one outside."""
     _own_directory(root, b"sys")
     try:
-        _mount(root, b"sys", b"sysfs", "sysfs", _QUIET | kernel.MS_RDONLY)
+        _mount(root, b"sys", b"sysfs", "sysfs", _QUIET | (0 if writable else kernel.MS_RDONLY))
     except OSError:
         if os.path.isdir("/sys"):
             _mount(root, b"sys", b"/sys", None, kernel.MS_BIND | kernel.MS_REC)
-            _make_read_only(root, b"sys", bind=False)
+            if not writable:
+                _make_read_only(root, b"sys", bind=False)
         return
     if os.path.isdir("/sys/fs/cgroup"):
         _mount(root, b"sys/fs/cgroup", b"/sys/fs/cgroup", None, kernel.MS_BIND | kernel.MS_REC)
-        _make_read_only(root, b"sys/fs/cgroup", bind=False)
+        if not writable:
+            _make_read_only(root, b"sys/fs/cgroup", bind=False)
 
 
 def _mask(root: Root, path: bytes) -> None:
@@ -279,7 +297,25 @@ def _mount_dev(spec: Spec, root: Root) -> None:
     os.mkdir(base + b"pts", 0o755)
     options = b"newinstance,ptmxmode=0666,mode=0620" + (b"" if spec["single_id"] else b",gid=5")
     _mount(root, b"dev/pts", b"devpts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
-    _forbid_devices(fd)
+    if not spec["insecure"]:
+        _forbid_devices(fd)
+    os.close(fd)
+
+
+def _more_devices(root: Root) -> None:
+    """What an insecure step has besides: made, or where none may be made the machine's, as far as it has them."""
+    there = [name for name in os.listdir(b"/dev") if name[:4] == b"loop" and name[4:].isdigit()]
+    loops = _SPARE_LOOPS + max((int(name[4:]) + 1 for name in there), default=0)
+    devices = {name: (stat.S_IFCHR, *numbers) for name, numbers in MORE_DEVICES.items()}
+    devices |= {b"loop%d" % number: (stat.S_IFBLK, _LOOP, number) for number in range(loops)}
+    os.close(root.open(b"dev/net", "directory"))
+    fd = root.open(b"dev")
+    for name, (kind, major, minor) in devices.items():
+        try:
+            os.mknod(_at(fd) + b"/" + name, kind | 0o666, os.makedev(major, minor))
+        except PermissionError:
+            if os.path.exists(b"/dev/" + name):
+                _bind(root, b"/dev/" + name, b"dev/" + name, read_only=False, devices=True)
     os.close(fd)
 
 

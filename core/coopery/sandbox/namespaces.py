@@ -24,6 +24,7 @@ class NamespaceSandbox:
     """
 
     name = "namespaces"
+    shares = True
 
     def __init__(self, entered: Entered) -> None:
         """`entered` is what sandbox.enter.enter said for this process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 
 from coopery import kernel
@@ -10,6 +11,7 @@ from coopery.errors import CooperyError
 from coopery.ports import Environ
 from coopery.sandbox.chroot import ChrootSandbox
 from coopery.sandbox.enter import ISOLATIONS, enter, find_program, subordinate_ranges, users_names
+from coopery.sandbox.foreign import TRIABLE, obstacles
 from coopery.sandbox.namespaces import NamespaceSandbox
 
 
@@ -34,6 +36,7 @@ def environment_facts(environ: Environ) -> list[Fact]:
         *_user_namespace_facts(environ),
         *_file_system_facts(),
         *_memory_facts(),
+        _platforms_fact(),
         *_tried_facts(environ),
     ]
 
@@ -52,6 +55,14 @@ def kernel_version(release: str) -> tuple[int, int]:
     """The first two numbers of a kernel release such as `6.1.0-18-amd64`; zeros if it has none."""
     numbers = [*release.replace("-", ".").split("."), "", ""][:2]
     return (int(numbers[0]), int(numbers[1])) if all(number.isdigit() for number in numbers) else (0, 0)
+
+
+def _platforms_fact() -> Fact:
+    """What commands can be run for, natively or by an emulator."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = obstacles(TRIABLE, directory)
+    runnable = ", ".join(str(platform) for platform, reason in found.items() if not reason)
+    return Fact("platforms", runnable, None, "commands for others need an emulator, registered with binfmt_misc")
 
 
 def _privilege_facts() -> list[Fact]:

@@ -27,6 +27,7 @@ class Spec(TypedDict):
     resolv_conf: bytes  # contents
     hosts: bytes  # contents
     shm_size: int
+    insecure: bool  # all rights that there are
     ulimits: list[tuple[str, int, int]]
     mounts: list[BindSpec | TmpfsSpec]
 

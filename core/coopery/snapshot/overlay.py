@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 
+from coopery.archive.extract import extract
 from coopery.errors import CooperyError, EnvironmentUnsuitable, StorageError
 from coopery.ports import Capture, Change, StoredLayer, Workspace
 from coopery.snapshot.attributes import Owners, copy_attributes, shown_owner
@@ -35,6 +36,7 @@ class OverlaySnapshotter:
     """
 
     name = "overlay"
+    mounts = True
 
     def __init__(self, *, mode: Mode, derived: DerivedStore, scratch: str) -> None:
         self.mode = mode
@@ -71,7 +73,7 @@ class OverlaySnapshotter:
         return None
 
     @contextlib.contextmanager
-    def checkout(self, layers: Sequence[StoredLayer]) -> Iterator[Workspace]:
+    def checkout(self, layers: Sequence[StoredLayer], *, bare: bool = False) -> Iterator[Workspace]:
         """A workspace whose root holds `layers`, lowest first; see ports.Snapshotter.
 
         StorageError, IntegrityError for layers that can't be unpacked; EnvironmentUnsuitable if mounting fails.
@@ -79,11 +81,16 @@ class OverlaySnapshotter:
         level = self._empty
         for layer in layers:
             level = level.child(layer)
-        workspace = OverlayWorkspace(self, level)
+        workspace = OverlayWorkspace(self, level, bare=bare)
         try:
             yield workspace
         finally:
             workspace.end()
+
+    def unpack(self, layer: StoredLayer, directory: str) -> None:
+        """See ports.Snapshotter."""
+        entries = self._empty.child(layer).normalised()
+        extract(layer.tar, entries, directory, chown=self.mode != "single", devices=self.mode == "mnt")
 
     def close(self) -> None:
         """Take away what was mounted and made."""
@@ -100,10 +107,13 @@ class OverlaySnapshotter:
         self._made.append(path)
         return path
 
-    def mount(self, level: Level, target: str) -> tuple[str, RootAttributes]:
+    def mount(self, level: Level, target: str, *, bare: bool) -> tuple[str, RootAttributes]:
         """Mount the stack up to `level` at `target`; returns the upper directory and its attributes."""
-        stack = level.stack()
-        lowers = [*reversed(self._lowers.directories(stack)), self._scaffold_directory()]
+        lowers = self._lowers.directories(level.stack())[::-1]
+        if not bare:
+            lowers.append(self._scaffold_directory())
+        elif not lowers:
+            lowers.append(self.new_directory("nothing"))
         try:
             upper = self._mount(lowers, target)
             return upper, RootAttributes.of(upper)
@@ -149,8 +159,9 @@ class OverlaySnapshotter:
 class OverlayWorkspace:
     """See ports.Workspace. The overlay is mounted when `rootfs` is first asked for after a commit or apply."""
 
-    def __init__(self, snapshotter: OverlaySnapshotter, level: Level) -> None:
+    def __init__(self, snapshotter: OverlaySnapshotter, level: Level, *, bare: bool) -> None:
         self._snapshotter = snapshotter
+        self._bare = bare
         self._level = level
         self._target = snapshotter.new_directory("root")
         self._upper = ""  # empty: not mounted
@@ -160,7 +171,7 @@ class OverlayWorkspace:
     def rootfs(self) -> str:
         """The root directory; the path stays the same, what is open there doesn't outlive commit, discard and apply."""
         if not self._upper:
-            self._upper, self._root = self._snapshotter.mount(self._level, self._target)
+            self._upper, self._root = self._snapshotter.mount(self._level, self._target, bare=self._bare)
         return self._target
 
     def commit(self) -> Capture:

@@ -24,6 +24,7 @@ class ScanSnapshotter:
     workspace from one at a time."""
 
     name = "scan"
+    mounts = False
 
     def __init__(self, *, mode: Mode, scratch: str) -> None:
         self.mode = mode
@@ -39,19 +40,23 @@ class ScanSnapshotter:
         return None
 
     @contextlib.contextmanager
-    def checkout(self, layers: Sequence[StoredLayer]) -> Iterator[Workspace]:
+    def checkout(self, layers: Sequence[StoredLayer], *, bare: bool = False) -> Iterator[Workspace]:
         """A workspace whose root holds `layers`, lowest first; see ports.Snapshotter.
 
         StorageError, IntegrityError for layers that can't be unpacked.
         """
         root = make_directory(self.scratch, "root")
         try:
-            workspace = ScanWorkspace(root, self._empty, self.mode)
+            workspace = ScanWorkspace(root, self._empty, self.mode, bare=bare)
             for layer in layers:
                 workspace.apply(layer)
             yield workspace
         finally:
             remove_tree(root)
+
+    def unpack(self, layer: StoredLayer, directory: str) -> None:
+        """See ports.Snapshotter."""
+        ScanWorkspace(directory, self._empty, self.mode, bare=True).apply(layer)
 
     def close(self) -> None:
         """Nothing is kept beyond the workspaces."""
@@ -60,8 +65,9 @@ class ScanSnapshotter:
 class ScanWorkspace:
     """See ports.Workspace."""
 
-    def __init__(self, root: str, level: Level, mode: Mode) -> None:
+    def __init__(self, root: str, level: Level, mode: Mode, *, bare: bool) -> None:
         privileged = mode == "mnt" or (mode == "none" and os.geteuid() == 0)
+        self._bare = bare
         self._devices = privileged
         self._chown = privileged or mode in ("full", "sub")
         self._root = root
@@ -74,7 +80,7 @@ class ScanWorkspace:
     def rootfs(self) -> str:
         """The root directory, always the same. What every file looks like is recorded when it is first asked for."""
         self._use()
-        if self._before is None:
+        if self._before is None and not self._bare:
             self._before = record(self._root)
         return self._root
 
