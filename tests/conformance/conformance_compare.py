@@ -34,6 +34,9 @@ def facts(image: Pulled) -> Facts:
         elif value not in (None, "", [], {}, False):
             result[f"config.{name}"] = value
     layers = sum(not entry.get("empty_layer", False) for entry in image.config["history"])
+    for number, entry in enumerate(image.config["history"]):
+        line = entry.get("created_by", "").removesuffix(" # buildkit")
+        result[f"history.{number:02}"] = (line, entry.get("empty_layer", False))
     assert layers == len(image.layers) == len(image.config["rootfs"]["diff_ids"]), "history and layers disagree"
     return result | tree_facts(flatten(image.layers))
 

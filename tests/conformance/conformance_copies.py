@@ -8,6 +8,7 @@ import io
 import lzma
 import tarfile
 
+import zstandard
 from conformance_case import PAST, Case, directory, with_mode
 
 
@@ -249,6 +250,7 @@ ADD plain.tar /plain
 ADD packed.tar.gz /gz/
 ADD packed.tar.bz2 /bz2/
 ADD packed.tar.xz /xz/
+ADD packed.tar.zst /zst/
 ADD no-suffix /no-suffix/
 ADD plain.tar packed.tar.gz one.txt /several/
 ADD plain.tar /
@@ -265,6 +267,7 @@ COPY plain.tar /copied
             "packed.tar.gz": gzip.compress(TAR, mtime=0),
             "packed.tar.bz2": bz2.compress(TAR),
             "packed.tar.xz": lzma.compress(TAR),
+            "packed.tar.zst": zstandard.compress(TAR),
             "no-suffix": gzip.compress(TAR, mtime=0),
             "broken.tar": "not an archive",
             "single.gz": gzip.compress(b"not a tar", mtime=0),

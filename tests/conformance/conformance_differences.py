@@ -19,6 +19,7 @@ EVERYWHERE: Mapping[str, tuple[Known, ...]] = {
         Known("/etc/host[sn]*:type", "what it mounts in a step leaves empty files behind"),
         Known("/etc/resolv.conf:type", "the same"),
         Known("/run:type", "the same"),
+        Known("history.*", "Buildah tells it in words of its own"),
     ),
     BUILDKIT: (Known("config.ArgsEscaped", "means something on Windows only"),),
 }
@@ -29,6 +30,7 @@ _MOUNT_POINTS = "others leave the directories behind that they mount on; here mo
 _LINKED = "linking to a file of a lower layer: BuildKit's layer has a second copy of the file instead"
 _CHMOD = "Buildah applies --chmod to files alone; BuildKit to directories, too"
 _CHOWN = "BuildKit applies --chown to what it unpacks; Buildah to the directories it has to make"
+_NO_FLAG = "1.28 has no such flag"
 
 KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
     (BUILDAH, "every-instruction"): (
@@ -62,7 +64,10 @@ KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
         Known("/trailing:type", _LATE),
         Known("config.WorkingDir", "a slash at the end is dropped here"),
     ),
-    (BUILDKIT, "workdirs"): (Known("config.WorkingDir", "a slash at the end is dropped here"),),
+    (BUILDKIT, "workdirs"): (
+        Known("config.WorkingDir", "a slash at the end is dropped here"),
+        Known("history.*", "the same"),
+    ),
     (BUILDAH, "no-path-in-the-base"): (Known("/[deps]*:type", _MOUNT_POINTS),),
     (BUILDKIT, "no-path-in-the-base"): (Known("/[dps]*:type", _MOUNT_POINTS),),
     (BUILDAH, "no-directories-to-mount-on"): (Known("/[deps]*:type", _MOUNT_POINTS),),
@@ -81,6 +86,11 @@ KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
         Known("/wild:mode", _CHMOD),
     ),
     (BUILDAH, "copy-from-stage"): (Known("/moded:mode", _CHMOD),),
+    (BUILDAH, "what-a-run-is-told"): (
+        Known("/env:content", "Buildah passes proxies on as they are written, BuildKit in capitals and small letters"),
+        Known("/tmp/env:content", "the same"),
+        Known("/host*:content", "a host name of its own"),
+    ),
     (BUILDAH, "copy-to-the-name-of-a-link"): (
         Known("/link:type", "BuildKit follows a link at the destination, Buildah replaces it"),
         Known("/target:*", "the same"),
@@ -91,6 +101,19 @@ KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
         Known("/c/capable:xattrs", "BuildKit's transfer of contexts has no file capabilities; Buildah keeps them"),
     ),
     (BUILDAH, "add-archives"): (Known("/owned/*:owner", _CHOWN),),
+    (BUILDKIT, "copy-several-without-a-slash"): (
+        Known("/several*:type", "in BuildKit each source replaces the one before; Buildah makes a directory, too"),
+    ),
+    (BUILDAH, "copy-chown-in-parts"): (
+        Known("/na*:owner", "an empty group is root's in BuildKit; in Buildah it is the user's"),
+        Known("/nu*:owner", "the same"),
+    ),
+    (BUILDKIT, "copy-link-with-chmod"): (
+        Known("/made:mode", "BuildKit doesn't link with --chmod; directories of a linked layer are 0755 in any case"),
+    ),
+    (BUILDKIT, "copy-exclude-what-is-named"): (
+        Known("/x/*.txt:type", "BuildKit excludes in directories only (its issue 5489), not what its reference says"),
+    ),
     (BUILDKIT, "hard-links-across-layers"): (
         Known("/bin/*:names", _LINKED),
         Known("/d/*:names", _LINKED),
@@ -106,6 +129,24 @@ KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
 REFUSED: Mapping[tuple[str, str], str] = {
     (BUILDAH, "env-unset-and-error-forms"): "1.28 knows `:-` and `:+` only",
     (BUILDAH, "here-documents"): "1.28 has no here-documents",
+    (BUILDAH, "here-documents-of-every-kind"): "1.28 has no here-documents",
+    (BUILDAH, "run-without-network"): "1.28 has no RUN --network",
+    (BUILDAH, "cache-mounts"): "its caches are the machine's, and told apart by their ids alone",
+    (BUILDAH, "optional-secrets-and-agents"): "1.28 has no secrets as variables",
+    (BUILDAH, "bind-mounts-of-the-context"): "1.28 takes absolute targets only",
+    (BUILDAH, "bind-mounts-of-stages-and-images"): "what a step writes to a mount changes the stage it is from",
+    (BUILDAH, "mount-points-that-are-links"): "it makes no mount points below links",
+    (BUILDAH, "mounts-hide-what-the-image-has"): "it takes the file away that was mounted on",
     (BUILDAH, "stage-names-in-any-case"): "1.28 tells stages apart by case",
+    (BUILDAH, "copy-link"): _NO_FLAG,
+    (BUILDAH, "copy-link-from"): _NO_FLAG,
+    (BUILDAH, "copy-link-with-chmod"): _NO_FLAG,
+    (BUILDAH, "copy-exclude"): _NO_FLAG,
+    (BUILDAH, "copy-exclude-what-is-named"): _NO_FLAG,
+    (BUILDAH, "copy-exclude-from-a-stage"): _NO_FLAG,
+    (BUILDAH, "copy-parents"): _NO_FLAG,
+    (BUILDAH, "copy-parents-from-a-stage"): _NO_FLAG,
+    (BUILDAH, "copy-chmod-with-letters"): "1.28 takes octal modes only",
+    (BUILDAH, "add-unpack"): _NO_FLAG,
     (BUILDAH, "devices"): "a step in a chroot may not make devices there",
 }

@@ -63,6 +63,12 @@ class BuildKit:
         command += [f"--opt={name}={value}" for name, value in options.items()]
         run([*command, f"--local=context={context}", f"--local=dockerfile={context}", f"--output={output}"])
 
+    def call(self, method: str, context: Path) -> list[str]:
+        """The lines that buildx shows for `--call METHOD`."""
+        command = ["buildctl", "--addr", self._address, "build", "--progress=plain", "--frontend=dockerfile.v0"]
+        command += [f"--opt=requestid=frontend.{method}", f"--local=context={context}", f"--local=dockerfile={context}"]
+        return run(command).splitlines()
+
     def lint(self, context: Path, args: Mapping[str, str], target: str) -> set[tuple[str, int]]:
         """The rules that the Dockerfile of `context` breaks, with the lines."""
         command = ["buildctl", "--addr", self._address, "build", "--progress=plain", "--frontend=dockerfile.v0"]

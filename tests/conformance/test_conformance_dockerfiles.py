@@ -6,6 +6,8 @@ import conformance_changes
 import conformance_configuration
 import conformance_contexts
 import conformance_copies
+import conformance_flags
+import conformance_mounts
 import pytest
 from conformance_compare import differences, facts, unexplained
 from conformance_differences import EVERYWHERE, KNOWN, REFUSED
@@ -13,7 +15,14 @@ from conformance_peers import BUILDAH, BUILDKIT
 
 import plainregistry
 
-PARTS = (conformance_configuration, conformance_copies, conformance_contexts, conformance_changes)
+PARTS = (
+    conformance_configuration,
+    conformance_copies,
+    conformance_flags,
+    conformance_contexts,
+    conformance_changes,
+    conformance_mounts,
+)
 CASES = [case for part in PARTS for case in part.CASES]
 
 

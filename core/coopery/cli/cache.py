@@ -10,8 +10,10 @@ import click
 
 from coopery.cache.layout import cache_root
 from coopery.cache.prune import Usage, disk_usage, prune
-from coopery.cli.values import parse_age, parse_size_option
+from coopery.cli.values import parse_age
+from coopery.engines.spelling import parse_size_option
 from coopery.errors import UsageError
+from coopery.progress.amounts import human_size
 
 
 @click.group("cache", short_help="Show or prune the local cache.")
@@ -61,14 +63,5 @@ def prune_command(
 
 def _table(usages: Sequence[Usage]) -> None:
     for usage in usages:
-        click.echo(f"{usage.kind:16} {usage.entries:8} {_human(usage.size):>10}")
-    click.echo(f"{'total':16} {sum(u.entries for u in usages):8} {_human(sum(u.size for u in usages)):>10}")
-
-
-def _human(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        click.echo(f"{usage.kind:16} {usage.entries:8} {human_size(usage.size):>10}")
+    click.echo(f"{'total':16} {sum(u.entries for u in usages):8} {human_size(sum(u.size for u in usages)):>10}")

@@ -38,7 +38,7 @@ _FOUND = 1
     "form",
     type=click.Choice(["text", "json", "sarif", "codeclimate"]),
     default="text",
-    help="text, buildx's JSON, SARIF, or GitLab's code quality [text].",
+    help="text, buildx's JSON, SARIF, or Code Climate's issues [text].",
 )
 @click.option("--platform", default="", metavar="OS/ARCH", help="The platform that would be built for.")
 @click.option("--target", default="", metavar="STAGE", help="Check what this stage needs [all stages].")
@@ -115,12 +115,13 @@ def _json(checked: Checked) -> str:
         ]
     }
     if checked.error:
-        value["buildError"] = _error(checked.error)
-        value["errors"] = [_error(error) for error in checked.error.errors or (checked.error,)]
+        value["buildError"] = error_json(checked.error)
+        value["errors"] = [error_json(error) for error in checked.error.errors or (checked.error,)]
     return json.dumps(value, indent=2)
 
 
-def _error(error: CooperyError) -> dict[str, Any]:
+def error_json(error: CooperyError) -> dict[str, Any]:
+    """An error with its place."""
     value: dict[str, Any] = {"message": error.message, "hint": error.hint}
     return value | ({"location": _ranges(error.location)} if error.location else {})
 

@@ -14,12 +14,16 @@ from coopery.errors import CooperyError, Interrupted, StorageError
 _COMMANDS: Mapping[str, str] = {
     "build": "coopery.cli.build",
     "cache": "coopery.cli.cache",
+    "check": "coopery.cli.check",
+    "ci": "coopery.cli.ci",
     "copy": "coopery.cli.copy",
     "doctor": "coopery.cli.doctor",
+    "generate": "coopery.cli.generate",
     "index": "coopery.cli.index",
     "inspect": "coopery.cli.inspect",
     "login": "coopery.cli.login",
     "logout": "coopery.cli.logout",
+    "migrate": "coopery.cli.migrate",
 }
 
 
@@ -59,7 +63,7 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """The exit status of one command line; errors are printed to standard error, never raised."""
     try:
-        cli.main(arguments, prog_name="coopery", standalone_mode=False)
+        status = cli.main(arguments, prog_name="coopery", standalone_mode=False)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -75,7 +79,7 @@ def run(arguments: list[str]) -> int:
         return _report(StorageError(f"the operating system refuses: {error}"))
     except Exception as error:
         return _internal(error)
-    return 0
+    return status if isinstance(status, int) else 0  # what a command ends with that failed in no way
 
 
 def _report(error: CooperyError) -> int:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from coopery.engines.spelling import parse_annotation
 from coopery.errors import UsageError
-from coopery.ports import Ulimit
-from coopery.request import Secret
+from coopery.request import Annotation, Secret
 
 _BOTH_SPELLINGS = "write id=NAME,src=FILE or id=NAME,env=VARIABLE"
-_ULIMITS = (
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-)
 
 
 def parse_build_args(texts: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -57,39 +38,11 @@ def parse_pairs(
     return MappingProxyType(pairs)
 
 
-def parse_annotations(texts: Sequence[str]) -> Mapping[str, str]:
-    """Annotations of the manifest; `manifest:` before the key says the same, other targets can't be had."""
-    plain = []
-    for text in texts:
-        target, colon, rest = text.partition(":")
-        if colon and "=" not in target and target in ("manifest", "index", "manifest-descriptor", "index-descriptor"):
-            if target != "manifest":
-                hint = "leave the prefix out: the annotation then goes to the manifest"
-                raise UsageError(f"--annotation {text!r}: there is no {target} to annotate", hint=hint)
-            text = rest
-        plain.append(text)
-    return parse_pairs(plain, "--annotation")
-
-
-def parse_hosts(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """`name:address` or `name=address`; an address in brackets is IPv6."""
-    hosts = []
-    for text in texts:
-        separator = "=" if "=" in text else ":"
-        name, _, address = text.partition(separator)
-        address = address.removeprefix("[").removesuffix("]")
-        if address == "host-gateway":
-            # Steps share the network of this machine: its gateway to itself is the loopback address.
-            address = "127.0.0.1"
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            hint = "write NAME:ADDRESS, such as db.test:10.0.0.3"
-            raise UsageError(f"--add-host {text!r}: {address!r} is not an address", hint=hint) from None
-        if not name or any(character.isspace() for character in name):
-            raise UsageError(f"--add-host {text!r} has no name", hint="write NAME:ADDRESS, such as db.test:10.0.0.3")
-        hosts.append((name, address))
-    return tuple(hosts)
+def parse_annotations(texts: Sequence[str]) -> tuple[Annotation, ...]:
+    """`KEY=VALUE` values; before the key may stand what they are for: `index:`, `manifest[linux/amd64]:`."""
+    option = "--annotation"
+    pairs = parse_pairs(texts, option).items()
+    return tuple(each for name, value in pairs for each in parse_annotation(name, value, f"{option} {name}"))
 
 
 def parse_secrets(texts: Sequence[str]) -> tuple[Secret, ...]:
@@ -120,35 +73,6 @@ def _secret(text: str) -> Secret:
         if not os.path.exists(file):
             raise UsageError(f"--secret {text!r}: there is no file {file}", hint=_BOTH_SPELLINGS)
     return Secret(id=name, file=file, env=env)
-
-
-def parse_ulimits(texts: Sequence[str]) -> tuple[Ulimit, ...]:
-    """`name=soft[:hard]`; -1 is unlimited."""
-    limits = []
-    for text in texts:
-        name, _, value = text.partition("=")
-        soft, _, hard = value.partition(":")
-        try:
-            numbers = int(soft), int(hard or soft)
-        except ValueError:
-            raise UsageError(f"--ulimit {text!r} is not NAME=SOFT[:HARD]", hint="such as nofile=1024:4096") from None
-        if name not in _ULIMITS:
-            raise UsageError(f"--ulimit {text!r}: there is no limit {name!r}", hint=f"one of {', '.join(_ULIMITS)}")
-        if min(numbers) < -1 or (numbers[1] != -1 and (numbers[0] == -1 or numbers[0] > numbers[1])):
-            hint = "write NAME=SOFT:HARD, -1 for no limit"
-            raise UsageError(f"--ulimit {text!r}: the soft limit is above the hard one", hint=hint)
-        limits.append(Ulimit(name, *numbers))
-    return tuple(limits)
-
-
-def parse_size_option(text: str, option: str) -> int:
-    """Bytes, spelled as Docker does: `64m`, `1g`."""
-    from coopery.mounts.spec import BadMount, parse_size
-
-    try:
-        return parse_size(text)
-    except BadMount as error:
-        raise UsageError(f"{option} {error}", hint=error.hint) from None
 
 
 def parse_age(text: str, option: str) -> float:
