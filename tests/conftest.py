@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ import plainregistry  # noqa: E402
 from plainregistry import Registry  # noqa: E402
 from support import bases, registries  # noqa: E402
 from support.command import Coopery  # noqa: E402
+from support.object_stores import ObjectStore, running_store  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=int, default=100, metavar="N", help="how many inputs a fuzz test tries")
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +32,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         pytest.skip("needs docker-registry")
     with registries.running_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ObjectStore]]:
+    """Gives the running object store of a type (s3, azblob, gcs), started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        running: dict[str, ObjectStore] = {}
+
+        def get(type_: str) -> ObjectStore:
+            if type_ not in running:
+                running[type_] = stack.enter_context(running_store(type_, tmp_path_factory.mktemp(type_)))
+            return running[type_]
+
+        yield get
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 from coopery.cache.gha import ActionsCache
+from coopery.cache.object_stores import open_objects
 from coopery.cache.records import CacheRecord, Outcome
 from coopery.cache.remote.directory import DirectoryCache
 from coopery.cache.remote.protocol import Cache, MayNotWrite
 from coopery.cache.remote.record import RemoteRecord
 from coopery.cache.remote.registry import RegistryCache
+from coopery.engines.cache_spec import parse_cache
 from coopery.errors import IntegrityError, NotFound, StorageError
 from coopery.oci.descriptor import OCI_LAYER_GZIP, Descriptor
 from coopery.oci.digest import Digest
@@ -28,6 +30,7 @@ from coopery.oci.platform import host
 from coopery.oci.reference import Reference
 from coopery.registry import RegistryClient
 from coopery.registry.transport import Transport
+from coopery.request import OBJECT_STORES
 from plainregistry import Registry
 from support.actions_cache import READ, WRITE, ActionsCacheService, Trouble
 
@@ -43,9 +46,16 @@ class Nobody:
         return ""
 
 
-@pytest.fixture(params=["registry", "registry with a tag", "local", "gha"])
+@pytest.fixture(params=["registry", "registry with a tag", "local", "gha", "s3", "azblob", "gcs"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    if request.param == "local":
+    if request.param in OBJECT_STORES:
+        store = request.getfixturevalue("object_store")(request.param)
+        spec = parse_cache(f"{store.spec},prefix=contract/{os.urandom(4).hex()}", "--cache-to")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in store.env.items():
+                patch.setenv(name, value)
+            yield lambda: open_objects(spec, os.environ, lambda secret: None)
+    elif request.param == "local":
         yield lambda: DirectoryCache(str(tmp_path / "cache"))
     elif request.param == "gha":
         with ActionsCacheService() as service:

@@ -12,7 +12,7 @@ from coopery.oci.config import ImageConfig
 from coopery.oci.descriptor import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.image import Image, Layer
-from coopery.oci.platform import host
+from coopery.oci.platform import Platform, host
 from coopery.oci.reference import Reference
 from coopery.plan.ops import CopyOp, RunOp, Surroundings
 from coopery.plan.outline import outline
@@ -30,26 +30,32 @@ def base(content: str = "base", **config: Any) -> Image:
 
 @dataclass
 class World:
-    """What a plan looks up: images by the references that were asked for, and the keys of context files."""
+    """What a plan looks up: images by the references that were asked for, alone or with the platform (`base
+    linux/386`), and the keys of context files."""
 
     images: Mapping[str, Image] = field(default_factory=lambda: {"base": base()})
     files: Callable[[CopyOp], Digest] | None = None
     asked: list[str] = field(default_factory=list)
 
-    def image(self, reference: str, _: Location) -> BaseImage:
+    def image(self, reference: str, platform: Platform, _: Location) -> BaseImage:
         self.asked.append(reference)
+        reference = next((name for name in (f"{reference} {platform}", reference) if name in self.images), reference)
         if reference not in self.images:
             raise NotFound(f"no image {reference}")
         image = self.images[reference]
         manifest, config = image.manifest()
         data = manifest.serialize()
         descriptor = Descriptor(OCI_MANIFEST, Digest.of(data), len(data))
+        reference = reference.partition(" ")[0]
         return BaseImage(reference, image, Fetched(Reference.parse(reference), descriptor, descriptor, data, config))
 
     def context_files(self, op: CopyOp, _: Location) -> Digest:
         if self.files is None:
             return Digest.of(repr((op.source, op.patterns, op.inline)).encode())
         return self.files(op)
+
+    def mounted_files(self, context: str, path: str, _: Location) -> Digest:
+        return Digest.of(repr((context, path)).encode())
 
 
 def plan_of(
@@ -62,17 +68,21 @@ def plan_of(
     labels: Mapping[str, str] | None = None,
     network: str = "default",
     around: Surroundings | None = None,
+    platform: Platform | None = None,
+    titled: bool = False,
 ) -> Plan:
     """The plan of a Dockerfile; a base image called `base` is there unless `world` says otherwise."""
-    lined = outline(parse(text), target=target, platform=host(), build_args=args or {}, contexts=contexts or {})
+    platform = platform or host()
+    lined = outline(parse(text), target=target, platform=platform, build_args=args or {}, contexts=contexts or {})
     return make_plan(
         lined,
         world or World(),
-        platform=host(),
+        platform=platform,
         build_args=args or {},
         labels=labels or {},
         contexts=contexts or {},
         around=around or Surroundings(network),
+        titled=titled,
     )
 
 

@@ -21,6 +21,10 @@ storage:
 http: {{addr: "127.0.0.1:0"}}
 """
 
+USER, PASSWORD = "builder", "s3cret"
+# bcrypt of PASSWORD at cost 5; the registry takes no other kind.
+HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n"
+
 
 def find_registry() -> str | None:
     """The path of a distribution registry, or None where the package is missing."""
@@ -65,3 +69,11 @@ def _listening(log: IO[bytes]) -> str:
 def _drain(log: IO[bytes]) -> None:
     while log.read(65536):
         pass
+
+
+def basic_auth(folder: Path) -> str:
+    """`extra` for a registry that lets in USER with PASSWORD and nobody else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "htpasswd"
+    path.write_text(HTPASSWD)
+    return f'auth: {{htpasswd: {{realm: tests, path: "{path}"}}}}\n'

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from coopery.archive.tar_writer import TarWriter
+from coopery.export.contents import Contents, image_contents
 from coopery.oci.config import HistoryEntry, ImageConfig
 from coopery.oci.descriptor import OCI_LAYER_GZIP, Descriptor
 from coopery.oci.digest import Digest
@@ -38,6 +39,10 @@ class Sample:
     tree: Tree
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     tars: dict[Digest, bytes] = field(default_factory=dict)
+
+    @property
+    def contents(self) -> Contents:
+        return image_contents(self.image, self.blob)
 
     def blob(self, digest: Digest) -> BinaryIO:
         return io.BytesIO(self.blobs[digest])

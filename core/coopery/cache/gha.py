@@ -172,6 +172,9 @@ class ActionsCache:
         self._check_writable()
         self._put(self._record(record.record.key), len(data), lambda: BytesIO(data))
 
+    def touch(self, key: Digest) -> None:
+        """See `Cache`: the service goes by when an entry was last read, which it just was."""
+
     def refuse(self, layer: Descriptor) -> None:
         """See `Cache`."""
         self._refused.add(layer.digest)

@@ -287,10 +287,8 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
 
     def mount_path(self, name: str) -> str:
-        """The directory behind a cache mount, made if missing; `name` may be anything."""
-        path = os.path.join(self.root, "mounts", hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
-        os.makedirs(path, exist_ok=True)
-        return path
+        """Where the directory behind a cache mount is, if there is one by now; `name` may be anything."""
+        return os.path.join(self.root, "mounts", hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
 
     @contextlib.contextmanager
     def step_lock(self, key: Digest) -> Iterator[None]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from coopery.archive.compress import Codec
+from coopery.engines.object_spec import OBJECT_KEYS, OBJECT_WRITTEN, SECRETS, object_place
 from coopery.errors import UsageError
 from coopery.export.output_spec import csv_fields, parse_bool
 from coopery.oci.reference import Reference
@@ -26,10 +27,15 @@ _KEYS: dict[CacheType, dict[Option, tuple[str, ...]]] = {
         "--cache-from": ("url", "url_v2", "token", "scope", "version", "ttl"),
         "--cache-to": ("url", "url_v2", "token", "scope", "version", "ttl", *_WRITTEN),
     },
+    **{
+        type_: {"--cache-from": (*keys, "ttl"), "--cache-to": (*keys, *OBJECT_WRITTEN, "ttl", *_WRITTEN)}
+        for type_, keys in OBJECT_KEYS.items()
+    },
 }
 _MODES: dict[str, CacheMode] = {"min": "min", "max": "max"}
 _COMPRESSIONS: dict[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "uncompressed"}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SECRET_KEYS = frozenset({*SECRETS, "token"})
 _DURATION = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 
 
@@ -38,13 +44,17 @@ def parse_cache(text: str, option: Option) -> CacheSpec:
 
     Paths become absolute. UsageError for anything that can't be honoured.
     """
-    name = f"{option} {text}"
-    fields = csv_fields(text) if "=" in text else ["type=registry", f"ref={text}"]
+    name = f"{option} {shown(text)}"
+    try:
+        fields = csv_fields(text) if "=" in text else ["type=registry", f"ref={text}"]
+    except UsageError as error:
+        raise UsageError(f"{name}: the quotes don't fit", hint=error.hint) from None
     values: dict[str, str] = {}
     for field in fields:
         key, equals, value = field.partition("=")
         if not equals:
-            raise UsageError(f"{name}: {field!r} is not of the form key=value", hint="write key=value")
+            hint = "write key=value, and double quotes around what has a comma"
+            raise UsageError(f"{name}: a part is not of the form key=value", hint=hint)
         values[key.strip().lower()] = value
     given = values.pop("type", "")
     type_ = next((known for known in _KEYS if known == given), None)
@@ -56,6 +66,21 @@ def parse_cache(text: str, option: Option) -> CacheSpec:
         raise UsageError(f"{name}: an inline cache is read from an image", hint=hint)
     _check_keys(name, type_, option, values)
     return _spec(name, type_, option, values)
+
+
+def shown(text: str) -> str:
+    """The specification `text` for people: without the secrets in it."""
+    if "=" not in text:
+        return text
+    try:
+        fields = [field.partition("=") for field in csv_fields(text)]
+    except UsageError:
+        return "***"  # nobody knows where a secret ends
+    # What follows a secret's comma is part of it, had it been quoted.
+    return ",".join(
+        f"{key}={'***' if key.strip().lower() in _SECRET_KEYS else value}" if equals else "***"
+        for key, equals, value in fields
+    )
 
 
 def parse_ttl(text: str, what: str) -> int:
@@ -103,6 +128,7 @@ def _spec(name: str, type_: CacheType, option: Option, values: dict[str, str]) -
         scope=values.get("scope", ""),
         url=values.get("url_v2") or values.get("url", ""),
         token=values.get("token", ""),
+        objects=object_place(name, type_, values) if type_ in OBJECT_KEYS else None,
         mode=mode,
         ttl=parse_ttl(values["ttl"], f"{name}: ttl") if values.get("ttl") else 0,
         compression=compression,

@@ -71,6 +71,7 @@ class CacheWriter:
         self._lineage = {stage.index for plan in plans for stage in plan.lineage}
         self._lock = threading.Lock()
         self._jobs: list[Future[None]] = []
+        self._touches: list[Future[None]] = []
 
     def step(self, stage: int, record: CacheRecord) -> None:
         """A step of the stage has ended, with this record: store it in all caches that are to have it."""
@@ -84,11 +85,18 @@ class CacheWriter:
         for stage in self._plan.stages.values():
             record = work[stage.index].record if stage.index in work else self._deepest(stage)
             for target in self._targets:
-                if record and self._wanted(target, stage.index) and origin(record.key) != target.cache.identity:
+                if not record or not self._wanted(target, stage.index):
+                    continue
+                if origin(record.key) != target.cache.identity:
                     self._begin(self._bring, target, stage, record)
+                else:
+                    self._touches.append(self._pool.submit(target.cache.touch, record.key))
 
     def settle(self) -> None:
         """Wait until everything that was begun has come to an end."""
+        touches, self._touches = self._touches, []
+        for touch in touches:
+            touch.result()
         while True:
             with self._lock:
                 jobs, self._jobs = self._jobs, []
@@ -100,8 +108,10 @@ class CacheWriter:
     def finish(self) -> None:
         """Wait for everything; raise why a cache couldn't be written, if that isn't to be ignored."""
         with self._lock:
-            if not self._jobs and not any(target.records or target.closed for target in self._targets):
-                return
+            idle = not self._jobs and not any(target.records or target.closed for target in self._targets)
+        if idle:
+            self.settle()
+            return
         step = self._progress.step("storing steps in " + ", ".join(target.cache.name for target in self._targets))
         step.start()
         self.settle()
@@ -179,6 +189,8 @@ class CacheWriter:
             if there and there.is_fresh(self._now()):
                 return
         for count, vertex in enumerate(step_chain(self._plan, stage)[: len(record.outcomes)], 1):
+            if vertex.link:
+                self._store(target, stage.index, CacheRecord(vertex.link, record.outcomes[count - 1 : count]))
             self._store(target, stage.index, CacheRecord(vertex.key, record.outcomes[:count]))
 
     def _deepest(self, stage: PlannedStage) -> CacheRecord | None:

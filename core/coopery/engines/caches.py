@@ -79,6 +79,7 @@ class Caches:
         for stage in plan.stages.values():
             chain = step_chain(plan, stage)
             self._depths.update((vertex.key, depth) for depth, vertex in enumerate(chain, 1))
+            self._depths.update((vertex.link, 1) for vertex in chain if vertex.link)
 
     def lookup(self, key: Digest) -> CacheRecord | None:
         """The record under `key`, the layers of which are here or on offer; None if there is none."""
@@ -105,10 +106,12 @@ class Caches:
             step, self._step = self._step, None
             hits = {source.cache.name: 0 for source in self._sources}
         for item in work.values():
-            if item.record:
-                source = self._origins.get(item.record.key)
+            whole = self._origins.get(item.record.key) if item.record else None
+            links = [vertex.link for vertex in item.cached] + list(item.links)
+            for link in links:
+                source = whole or (self._origins.get(link) if link else None)
                 name = source.cache.name if source else HERE
-                hits[name] = hits.get(name, 0) + len(item.cached)
+                hits[name] = hits.get(name, 0) + 1
         self._hits = hits
         if step:
             for source in self._sources:
@@ -145,6 +148,8 @@ class Caches:
             if self._records.lookup(vertex.key):
                 return
             yield vertex.key
+            if vertex.link and not self._records.lookup(vertex.link):
+                yield vertex.link
 
     def _look_up(self, source: Source, key: Digest) -> RemoteRecord | None:
         if source.broken:

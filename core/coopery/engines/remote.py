@@ -22,9 +22,9 @@ from coopery.request import BuildRequest, CacheSpec
 from coopery.solver.hits import StageWork
 from coopery.solver.layers import Layers
 
-#: Opens the cache that a specification names; None for an inline one and, after a warning, where there is no such
-#: service.
-OpenCache = Callable[[CacheSpec, Callable[[str], None]], Cache | None]
+#: Opens the cache that a specification names, for reading or for writing; None for an inline one and, after a warning,
+#: where there is no such service.
+OpenCache = Callable[[CacheSpec, bool, Callable[[str], None]], Cache | None]
 
 
 class Remote:
@@ -45,10 +45,12 @@ class Remote:
         be honoured."""
         self._inline = any(spec.type == "inline" for spec in request.cache_to)
         self._layers = layers
-        sources = [Source(cache, spec.ttl) for spec in request.cache_from if (cache := open_cache(spec, progress.warn))]
+        sources = [
+            Source(cache, spec.ttl) for spec in request.cache_from if (cache := open_cache(spec, False, progress.warn))
+        ]
         targets = []
         for spec in request.cache_to:
-            cache = None if spec.type == "inline" else open_cache(spec, progress.warn)
+            cache = None if spec.type == "inline" else open_cache(spec, True, progress.warn)
             if cache:
                 codec = Codec(spec.compression, spec.compression_level) if spec.compression else layers.codec
                 targets.append(Target(cache, spec, codec))
@@ -70,6 +72,8 @@ class Remote:
         """The image of the plan's target, with the cache inside if that was asked for."""
         if not self._inline:
             return image
-        keys = (vertex.key for vertex in step_chain(plan, plan.lineage[-1]))
-        cache = inline_cache(list(zip(keys, outcomes, strict=True)), str(self._layers.codec))
+        steps = step_chain(plan, plan.lineage[-1])
+        links = {vertex.key: vertex.link for vertex in steps if vertex.link}
+        told = [(vertex.key, outcome) for vertex, outcome in zip(steps, outcomes, strict=True)]
+        cache = inline_cache(told, str(self._layers.codec), links)
         return Image(replace(image.config, inline_cache=cache), image.layers)

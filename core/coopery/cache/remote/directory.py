@@ -91,6 +91,9 @@ class DirectoryCache:
         """See `Cache`."""
         self._write(os.path.join(self._path, "records", record.record.key.hex), [record.to_json()])
 
+    def touch(self, key: Digest) -> None:
+        """See `Cache`: nothing removes single files."""
+
     def refuse(self, layer: Descriptor) -> None:
         """See `Cache`."""
         with contextlib.suppress(OSError):

@@ -46,5 +46,9 @@ class Cache(Protocol):
 
         `open_blob` opens one of the blobs, should it have gone meanwhile."""
 
+    def touch(self, key: Digest) -> None:
+        """The record under `key` was of use: where things are removed by their age, it and its blobs become younger.
+        Never raises."""
+
     def refuse(self, layer: Descriptor) -> None:
         """The blob turned out not to be what it should: `put_blob` won't take it for being here."""

@@ -11,9 +11,10 @@ import hashlib
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
 from coopery.cache.records import CacheRecord, Outcome
@@ -118,6 +119,9 @@ class RegistryCache:
         except AuthError as error:
             raise MayNotWrite(error.message) from error
 
+    def touch(self, key: Digest) -> None:
+        """See `Cache`: registries go by when an image was last pulled, which it just was."""
+
     def refuse(self, layer: Descriptor) -> None:
         """See `Cache`: registries check what they are given, so there is nothing to do."""
 
@@ -157,10 +161,16 @@ class RegistryCache:
             raise IntegrityError(f"the inline cache of {reference} is malformed ({type(error).__name__})") from error
 
 
-def inline_cache(steps: Sequence[tuple[Digest, Outcome]], coding: str) -> dict[str, Any]:
+def inline_cache(
+    steps: Sequence[tuple[Digest, Outcome]], coding: str, links: Mapping[Digest, Digest] = MappingProxyType({})
+) -> dict[str, Any]:
     """What the configuration of an image says of the steps that made it: the keys and outcomes of all of them, in
-    order. Holds nothing that the image doesn't depend on anyway, so equal builds stay equal."""
-    told = [{"key": str(key), "created": outcome.created} for key, outcome in steps]
+    order, and in `links` those of linked layers by the keys of their steps. Holds nothing that the image doesn't depend
+    on anyway, so equal builds stay equal."""
+    told = [
+        {"key": str(key), "created": outcome.created} | ({"link": str(links[key])} if key in links else {})
+        for key, outcome in steps
+    ]
     return {"format": FORMAT, "coding": coding, "steps": told}
 
 
@@ -181,4 +191,7 @@ def _records_in(manifest: Manifest, config: Any) -> dict[Digest, RemoteRecord]:
     for count, step in enumerate(steps, 1):
         key = Digest.parse(step["key"])
         records[key] = RemoteRecord(CacheRecord(key, outcomes[:count]), layers[:count], coding, stored)
+        if "link" in step:
+            link, last = Digest.parse(step["link"]), slice(count - 1, count)
+            records[link] = RemoteRecord(CacheRecord(link, outcomes[last]), layers[last], coding, stored)
     return records
