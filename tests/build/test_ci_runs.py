@@ -210,7 +210,7 @@ def test_no_tag_applies(jobs: Jobs, configure: Settings) -> None:
     assert done.report["images"][0]["names"] == []
 
 
-def test_a_login_for_pulls_pushes_nothing(jobs: Jobs, guarded: Registry, tmp_path: Path) -> None:
+def test_a_login_for_pulls_pushes_nothing(jobs: Jobs, configure: Settings, guarded: Registry, tmp_path: Path) -> None:
     login = {"host": guarded.host, "username": USER, "password": PASSWORD, "origin": "the job's token"}
     done = jobs("build", job={"logins": [{**login, "pull_only": True}]}, check=False)
     assert done.code == 7 and tags_of(image(guarded, tmp_path)) == []
@@ -218,6 +218,10 @@ def test_a_login_for_pulls_pushes_nothing(jobs: Jobs, guarded: Registry, tmp_pat
     jobs("build", job={"logins": [login]})
     name = image(guarded, tmp_path)
     assert tags_of(name) == ["main"]
+    # Cached steps are read by a login for pulls too.
+    configure(f"push: false\ncache-from: type=registry,ref={name}/cache\n")
+    done = jobs("build", job={"logins": [{**login, "pull_only": True}]})
+    assert "going on without the cache" not in done.output
     # What only a login for pulls can read.
     jobs.write(Dockerfile=f"FROM {name}:main\nENV a=b\n", coopery_yaml="push: false\n")
     assert jobs("build", check=False).code == 7

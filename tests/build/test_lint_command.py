@@ -159,7 +159,7 @@ def test_a_build_with_error_true_builds_nothing(coopery: Coopery, project: Path,
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root with mount rights")
 def test_a_build_tells_all_mistakes(coopery: Coopery, project: Path) -> None:
-    write(project, WRONG.replace("EXPOSE nonsense", "COPY missing /\nUSER $nobody\nUSER fine"))
+    write(project, WRONG.replace("EXPOSE nonsense", "COPY missing /\nVOLUME $nobody\nUSER fine"))
     done = coopery("build", project, check=False)
     assert done.returncode == 3
     for place in (

@@ -14,7 +14,7 @@ from coopery.cache.store import Store
 from coopery.errors import StorageError
 from coopery.oci.descriptor import OCI_LAYER_GZIP, Descriptor
 from coopery.oci.digest import Digest
-from coopery.solver.runtime import StepEnvironment
+from coopery.solver.cache_mounts import held
 
 NOW = time.time()
 HOUR = 3600
@@ -49,7 +49,7 @@ def everything(root: Path) -> None:
         with store.make_tree("0", Digest.of(b"chain")) as path:
             Path(path, "dir").mkdir()
             os.utime(path, (1, 1))
-        with StepEnvironment(store, (), {}, store.tmp, lambda _: None).cache_directory("m", "shared") as path:
+        with held(store, "m", "shared") as path:
             Path(path, "file").write_bytes(b"kept between builds")
             os.utime(path, (1, 1))
         store.write_document("images", "i", {})
@@ -99,7 +99,7 @@ def test_by_age_what_was_used_since_is_kept(tmp_path):
     with Store(str(tmp_path)) as store:
         assert LocalRecords(store).lookup(Digest.of(b"key"))
         assert store.tree("0", Digest.of(b"chain"))
-        with StepEnvironment(store, (), {}, store.tmp, lambda _: None).cache_directory("m", "locked") as path:
+        with held(store, "m", "locked") as path:
             assert os.listdir(path) == ["file"]
     dropped = {usage.kind for usage in prune(str(tmp_path), older_than=2 * HOUR)}
     assert dropped == {"blobs", "layer indexes", "images", "codings", "context files"}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from coopery.ci.intents import Intent, intents
 from coopery.ci.local import Local
 from coopery.ci.logins import login_origins, make_logins
 from coopery.ci.parts import PREFIX, chosen_targets, part_names, part_tag
+from coopery.ci.platform import CacheChoice, CacheWish, SecretSource
 from coopery.ci.platforms import find_platform
 from coopery.ci.preview import as_json, as_text, preview
 from coopery.ci.registries import reaching
@@ -89,6 +90,21 @@ def test_secrets_come_from_the_platform_first(fake: Any, tmp_path: Path) -> None
     assert [store.text(name) for name in ("ONE", "TWO", "FILE", "EMPTY")] == ["platform", "variable", "from a file", ""]
     assert masked == ["platform", "variable", "from a file"]
     assert store.plain("nobody") == "nobody" and "nobody" not in masked
+
+
+def test_a_user_that_cannot_be_a_name_is_not_asked_for(fake: Any) -> None:
+    asked: list[str] = []
+
+    class Asked:
+        def secret(self, name: str) -> SecretSource | None:
+            asked.append(name)
+            return SecretSource(value=f"value of {name}")
+
+    store = SecretStore(cast(Any, Asked()), {}, lambda value: None)
+    literal = ("me@example.com", "robot$push", "00000000-0000-0000-0000-000000000000")
+    assert [store.plain(name) for name in literal] == list(literal) and not asked
+    assert store.plain("USER_NAME") == "value of USER_NAME"
+    assert store.plain("user of the credential x-1") == "value of user of the credential x-1"
 
 
 def test_values_reach_the_engine_under_names_nobody_else_has(fake: Any, tmp_path: Path) -> None:
@@ -210,6 +226,42 @@ def test_what_is_pushed(fake: Any, setting: str, flag: bool | None, changes: Map
     assert intent.push is pushed
 
 
+def test_a_push_without_a_name(fake: Any) -> None:
+    settings = Settings(targets=(Target(push="true"),))
+    with pytest.raises(UsageError, match="nothing says what it is called"):
+        intents(settings, MAIN, fake(), now=NOW)
+
+
+def test_whole_names_beside_rules(fake: Any) -> None:
+    here = replace(MAIN, default_image="r.test/acme/shop")
+
+    def names(revision: Revision, *tags: str) -> tuple[str, ...]:
+        (intent,) = intents(Settings(targets=(Target(tags=tags),)), revision, fake(), now=NOW)
+        return (*intent.names, *intent.naming.warnings)
+
+    assert names(here, "other.test/x:1") == ("other.test/x:1",)  # as build-push-action's users write it
+    assert names(here, "other.test/x:1", "type=ref,event=branch") == ("r.test/acme/shop:main", "other.test/x:1")
+    _, warning = names(MAIN, "other.test/x:1", "type=ref,event=branch")
+    assert "apply to no image" in warning
+
+
+def test_cached_steps_lie_beside_the_image() -> None:
+    wished: list[str] = []
+
+    class Wished(Local):
+        def cache(self, wish: CacheWish) -> CacheChoice:
+            wished.append(wish.repository)
+            return CacheChoice()
+
+    for name in ("r.test/acme/shop", "acme/shop"):
+        intents(Settings(targets=(Target(images=(name,)),)), MAIN, Wished({}), now=NOW)
+    assert wished == ["r.test/acme/shop/cache", "docker.io/acme/shop-cache"]  # Docker Hub knows no deeper names
+    # Also where no tag rule applies, as in the changes to a project that tags releases alone.
+    target = Target(images=("r.test/acme/shop",), tags=("type=ref,event=tag",))
+    intents(Settings(targets=(target,)), MAIN, Wished({}), now=NOW)
+    assert wished[2:] == ["r.test/acme/shop/cache"]
+
+
 def test_off_ci_only_a_flag_pushes() -> None:
     local = Local({})
     assert not intend(local, replace(APP, push="true"))[0].push
@@ -237,12 +289,20 @@ def test_untrusted_jobs_write_no_cache(fake: Any) -> None:
 def test_what_the_engine_cannot_do_is_said(fake: Any) -> None:
     for change, word in (
         ({"ssh": ("default",)}, "ssh"),
-        ({"allow": ("network.host",)}, "allow"),
+        ({"allow": ("network",)}, "allow"),
         ({"no_cache_filters": ("a",)}, "no-cache-filters"),
     ):
         (intent,) = intend(fake(), replace(APP, **change))
         with pytest.raises(UsageError, match=word):
             make_request(intent, build_secrets(intent.target, store_of(fake()), None), {})
+
+
+def test_agents_and_entitlements_reach_the_engine(fake: Any, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch()
+    (intent,) = intend(fake(), replace(APP, ssh=(f"git={key}",), allow=("security.insecure",)))
+    request = make_request(intent, build_secrets(intent.target, store_of(fake()), None), {})
+    assert (request.ssh[0].id, request.ssh[0].keys, request.allow) == ("git", (str(key),), ("security.insecure",))
 
 
 def test_annotations_for_manifests_and_indexes(fake: Any) -> None:

@@ -14,17 +14,16 @@ from coopery.cli.main import cli, run
 from coopery.cli.values import (
     parse_age,
     parse_annotations,
-    parse_hosts,
     parse_pairs,
     parse_secrets,
-    parse_size_option,
-    parse_ulimits,
 )
 from coopery.engines.outputs import check_outputs, names_of, with_push
+from coopery.engines.spelling import parse_hosts, parse_platforms, parse_size_option, parse_ulimits
 from coopery.errors import CooperyError, EnvironmentUnsuitable, UsageError
 from coopery.export.output_spec import parse_output
+from coopery.oci.platform import Platform, host
 from coopery.ports import Ulimit
-from coopery.request import BuildRequest, Output, Secret
+from coopery.request import Annotation, BuildRequest, Output, Secret
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +43,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["--add-host", ":10.0.0.1"],
         ["--add-host", "a b:10.0.0.1"],
         ["--annotation", "x"],
-        ["--annotation", "index:a=b"],
+        ["--annotation", "index-descriptor:a=b"],
+        ["--annotation", "index[linux/amd64]:a=b"],
         ["--build-arg", "=x"],
         ["--build-context", "x"],
         ["--isolation", "x"],
@@ -64,6 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["-q", "-o", "-"],
         ["--platform", "a/b/c/d"],
         ["--platform", "!"],
+        ["--platform", "linux/amd64,windows/amd64"],
         ["--secret", "x"],
         ["--secret", ""],
         ["--secret", "src=x"],
@@ -156,12 +157,22 @@ def test_pairs():
 
 
 def test_annotations():
-    assert parse_annotations(["a=1", "manifest:b=2", "c:d=3", "e=index:4"]) == {
-        "a": "1",
-        "b": "2",
-        "c:d": "3",
-        "e": "index:4",
-    }
+    assert parse_annotations(["a=1", "manifest:b=2", "c:d=3", "e=index:4", "index,manifest[linux/arm]:f=5", "a=6"]) == (
+        Annotation(key="a", value="6"),
+        Annotation(key="b", value="2"),
+        Annotation(key="c:d", value="3"),
+        Annotation(key="e", value="index:4"),
+        Annotation(key="f", value="5", level="index"),
+        Annotation(key="f", value="5", platform=Platform("linux", "arm", "v7")),
+    )
+    assert parse_annotations(["manifest-descriptor:a=b"])[0].level == "manifest-descriptor"
+
+
+def test_platforms():
+    assert list(map(str, parse_platforms(["linux/amd64,arm64", "linux/amd64", " linux/arm , local"]))) == list(
+        dict.fromkeys(["linux/amd64", "linux/arm64", "linux/arm/v7", str(host())])
+    )
+    assert parse_platforms([]) == parse_platforms([""]) == (host(),)
 
 
 def test_hosts():

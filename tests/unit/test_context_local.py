@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from coopery.context.download import _name
+from coopery.context.download import file_name
 from coopery.context.files import DownloadedFile, InlineFiles
 from coopery.context.local import LocalContext
 from coopery.dockerfile.ignore import IgnoreRules
 from coopery.errors import ContextError
+from coopery.oci.digest import Digest
 from coopery.tree.entry import Kind
 from coopery.tree.sources import match_sources
 
@@ -243,7 +244,7 @@ def test_inline_files():
 
 def test_downloads_are_private_files_with_the_servers_time(tmp_path):
     (tmp_path / "x").write_bytes(b"data")
-    source = DownloadedFile(str(tmp_path / "x"), b"name", 5_000_000_000)
+    source = DownloadedFile(str(tmp_path / "x"), b"name", 5_000_000_000, Digest.of(b"data"))
     node = source.tree.lookup(b"name")
     assert node is not None
     assert (node.entry.mode, node.entry.size, node.entry.mtime_ns) == (0o600, 4, 5_000_000_000)
@@ -264,7 +265,7 @@ def test_downloads_are_private_files_with_the_servers_time(tmp_path):
     ],
 )
 def test_names_of_downloads_are_plain_names(path, name):
-    assert _name(path) == name
+    assert file_name(f"https://user:word@host:1{path}?query#fragment") == name
 
 
 def test_a_file_that_changes_after_it_was_hashed_is_not_copied(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_caret_stands_where_the_mistake_is_also_further_down() -> None:
 
 def test_mistakes_that_only_a_plan_can_find() -> None:
     text = (
-        "FROM base AS one\nRUN --mount=type=cahce,target=/x y\nCOPY --from=three a /\nWORKDIR $nothing\n"
+        "FROM base AS one\nRUN --mount=type=cahce,target=/x y\nCOPY --from=three a /\nVOLUME $nothing\n"
         "FROM base AS two\nEXPOSE nonsense\nFROM one AS three\nSTOPSIGNAL nonsense\nCOPY --from=two a /\n"
     )
     error = planned(text)

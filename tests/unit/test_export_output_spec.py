@@ -6,7 +6,8 @@ import pytest
 
 from coopery.errors import UsageError
 from coopery.export.output_spec import csv_fields, parse_bool, parse_output
-from coopery.request import Output
+from coopery.oci.platform import Platform
+from coopery.request import Annotation, Output
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ from coopery.request import Output
         ("-", Output(type="tar", dest="-")),
         ("type=local,dest=out", Output(type="local", dest="out")),
         ("type=tar", Output(type="tar", dest="-")),
+        ("type=local,dest=x,platform-split=false", Output(type="local", dest="x", platform_split=False)),
         ("type=tar,dest=x.tar", Output(type="tar", dest="x.tar")),
         ("type=oci,dest=x,tar=false", Output(type="oci", dest="x", tar=False)),
         ("type=oci", Output(type="oci", dest="-")),
@@ -39,9 +41,18 @@ def test_outputs(text: str, expected: Output) -> None:
     assert parse_output(text) == expected
 
 
-def test_annotations_are_for_the_manifest() -> None:
-    output = parse_output('type=oci,annotation.org.example.Key=a=b,"annotation-manifest.other=x,""y"""')
-    assert output.annotations == {"org.example.Key": "a=b", "other": 'x,"y"'}
+def test_annotations_are_for_manifests_or_for_the_index() -> None:
+    text = (
+        'type=oci,annotation.org.example.Key=a=b,"annotation-manifest.other=x,""y""",annotation-index.all=c,'
+        "annotation-manifest-descriptor[linux/arm64/v8].d=e"
+    )
+    arm64 = Platform("linux", "arm64")
+    assert parse_output(text).annotations == (
+        Annotation(key="org.example.Key", value="a=b"),
+        Annotation(key="other", value='x,"y"'),
+        Annotation(key="all", value="c", level="index"),
+        Annotation(key="d", value="e", level="manifest-descriptor", platform=arm64),
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +73,11 @@ def test_annotations_are_for_the_manifest() -> None:
         ("type=image,dest=x", "no meaning for type=image"),
         ("type=tar,name=x", "no meaning for type=tar"),
         ("type=local,dest=x,annotation.a=b", "annotations have no meaning"),
-        ("type=image,annotation-index.a=b", "there is no index"),
+        ("type=image,annotation-index-descriptor.a=b", "there is no index-descriptor to annotate"),
+        ("type=image,annotation-index[linux/arm64].a=b", "for no single platform"),
+        ("type=image,annotation[x/y/z/w].a=b", "is not a platform"),
+        ("type=image,annotation-.a=b", "annotation-index.KEY"),
+        ("type=image,platform-split=true", "no meaning for type=image"),
         ("type=image,annotation.=b", "without a key"),
         ("type=image,force-compression=true", "force-compression is not supported"),
         ("type=image,rewrite-timestamp", "not of the form"),

@@ -247,6 +247,27 @@ def test_what_overrides_what(tmp_path: Path) -> None:
     assert settings(tmp_path, inputs={"tags": "input"}, tags=["flag"]).targets[0].tags == ("flag",)
 
 
+def test_a_link_to_elsewhere_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("the secret: [")
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    for name, flags in (("coopery.yaml", {}), ("ci.yaml", {"config": ("--config", "ci.yaml")})):
+        (checkout / name).symlink_to("../secret")
+        with pytest.raises(UsageError, match="leads out of this directory") as caught:
+            read_settings(environ={}, inputs={}, inputs_from="a job", flags=flags)
+        assert "the secret" not in caught.value.detail
+        (checkout / name).unlink()
+    (checkout / "real.yaml").write_text("images: [r.test/a]\n")
+    (checkout / "coopery.yaml").symlink_to("real.yaml")
+    assert read_settings(environ={}, inputs={}, inputs_from="a job", flags={}).targets[0].images == ("r.test/a",)
+
+
+def test_standard_output_is_no_place_for_an_image() -> None:
+    with pytest.raises(UsageError, match="the job's log"):
+        read("outputs: [type=tar]")
+
+
 def test_a_job_overrides_targets_too(tmp_path: Path) -> None:
     (tmp_path / "coopery.yaml").write_text("targets: {a: {push: false}, b: {push: auto}}\n")
     found = settings(tmp_path, environ={"COOPERY_CI_PUSH": "true"})

@@ -39,7 +39,7 @@ def cached(plan: Plan, *steps: tuple[int, int]):
 
 def todo(plan: Plan, *steps: tuple[int, int]) -> dict[int, tuple[int, int]]:
     """By stage: how many steps were found, and how many are to run."""
-    work = find_work(plan, cached(plan, *steps))
+    work = find_work([plan], cached(plan, *steps))
     return {index: (len(item.cached), len(item.vertices)) for index, item in work.items()}
 
 
@@ -62,7 +62,7 @@ def test_layers_history_and_times():
         ("COPY /t /t", "2030", False),
         ("ENV A=1", "2030", True),
         ("RUN /bin/sh -c last", "2040", False),
-        ('CMD ["/bin/sh", "-c", "x"]', "2040", True),
+        ('CMD ["/bin/sh" "-c" "x"]', "2040", True),
     ]
     assert image.config.created == "2040"
     assert image.config.env[0] == "B=0"

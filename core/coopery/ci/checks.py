@@ -65,4 +65,5 @@ def output(text: str) -> None:
     """The value of an --output."""
     from coopery.export.output_spec import parse_output
 
-    parse_output(text)
+    if parse_output(text).dest == "-":
+        raise UsageError(f"outputs: {text!r} goes to standard output, the job's log", hint="give it a file: dest=PATH")

@@ -9,11 +9,11 @@ from coopery.ci.local import Local
 from coopery.ci.parts import chosen_targets, part_names, part_tag
 from coopery.ci.platform import CacheChoice, CacheKind, CacheWish, Platform
 from coopery.ci.revision import Revision
-from coopery.ci.rules import parse_tags
+from coopery.ci.rules import parse_images, parse_tags
 from coopery.ci.settings import Settings, Target
 from coopery.ci.tags import Naming, name_image
 from coopery.ci.written import NOWHERE, Faults
-from coopery.errors import CooperyError
+from coopery.errors import CooperyError, UsageError
 from coopery.oci.platform import Platform as ImagePlatform
 from coopery.oci.platform import host
 from coopery.oci.reference import Reference
@@ -89,7 +89,7 @@ def _intent(
     if wish.merging:
         return found
     may_write = revision.trusted and (push or not wish.local)
-    return replace(found, cache=_cache(found, platform, may_write))
+    return replace(found, cache=_cache(found, revision, platform, may_write))
 
 
 def name_target(target: Target, revision: Revision, now: int) -> Naming:
@@ -97,7 +97,7 @@ def name_target(target: Target, revision: Revision, now: int) -> Naming:
     return name_image(
         revision,
         now=now,
-        images=target.images or _default_images(target, revision),
+        images=_images(target, revision),
         tags=target.tags,
         flavor=target.flavor,
         labels=target.labels,
@@ -105,11 +105,14 @@ def name_target(target: Target, revision: Revision, now: int) -> Naming:
     )
 
 
-def _default_images(target: Target, revision: Revision) -> tuple[str, ...]:
-    """What the image is called where the settings don't say: its place in the platform's own registry, if there is
-    one; of several targets each has a place of its own below.
+def _images(target: Target, revision: Revision) -> tuple[str, ...]:
+    """What the image is called. Where the settings don't say it is its place in the platform's own registry, if there
+    is one; of several targets each has a place of its own below.
     """
-    if not revision.default_image or parse_tags(target.tags)[1]:
+    if target.images:
+        return target.images
+    rules, names = parse_tags(target.tags)
+    if not revision.default_image or (names and not rules):
         return ()
     return (f"{revision.default_image}/{target.name.lower()}".rstrip("/"),)
 
@@ -126,12 +129,15 @@ def _pushing(target: Target, revision: Revision, names: Sequence[str], wish: _Wi
     if wanted == "auto" and revision.event == "change":
         return False, f"{target.title} is built and not pushed: it is a change (push: true pushes it)"
     if not names:
+        if wanted == "true" and not (target.images or target.tags):
+            hint = "name its repository: images: [REGISTRY/REPOSITORY]"
+            raise UsageError(f"{target.title} is to be pushed, and nothing says what it is called", hint=hint)
         reason = "no tag rule applies here" if target.images or target.tags else "the settings name no image"
         return False, f"{target.title} is built and not pushed: {reason}"
     return True, ""
 
 
-def _cache(intent: Intent, platform: Platform, may_write: bool) -> CacheChoice:
+def _cache(intent: Intent, revision: Revision, platform: Platform, may_write: bool) -> CacheChoice:
     target = intent.target
     if target.cache_from or target.cache_to:
         notice = "" if may_write or not target.cache_to else f"{target.title}: no cache is written by this job"
@@ -139,14 +145,20 @@ def _cache(intent: Intent, platform: Platform, may_write: bool) -> CacheChoice:
     if target.cache == "none":
         return CacheChoice()
     repository = target.cache_repository.lower()
-    if not repository and intent.naming.names:
-        repository = f"{Reference.parse(intent.naming.names[0]).name}/cache"
+    images = intent.naming.names or [image.name for image in parse_images(_images(target, revision))]
+    if not repository and images:  # also where no tag rule applies
+        repository = _beside(Reference.parse(images[0]))
     built_for = [str(ImagePlatform.parse(text)) for text in intent.platforms] or [str(host())]
     scope = "-".join(part for part in (target.name, *built_for) if part).replace("/", "-")
     choice = platform.cache(
         CacheWish(kind=_KINDS[target.cache], repository=repository, scope=scope, may_write=may_write)
     )
     return choice if may_write else replace(choice, targets=())
+
+
+def _beside(image: Reference) -> str:
+    """The repository for cached steps of `image`. Docker Hub has no repositories below others."""
+    return f"{image.name}-cache" if image.registry == "docker.io" else f"{image.name}/cache"
 
 
 def _blame(error: CooperyError, target: Target) -> None:
@@ -166,7 +178,7 @@ def _check_clashes(found: Sequence[Intent]) -> None:
         for name in intent.names:
             other = owners.setdefault(name, intent)
             if other is not intent:
-                hint = "give each an image of its own, or a flavor with a suffix"
+                hint = f"give each an image of its own, or a flavor: suffix=-{intent.target.name},onlatest=true"
                 spot = intent.target.spot("images")
                 message = f"the targets {other.target.name} and {intent.target.name} are both called {name}"
                 raise spot.error(message, hint=hint)

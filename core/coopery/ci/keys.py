@@ -146,7 +146,7 @@ _KEYS = (
     Key(
         name="cache-repository",
         kind="text",
-        description="The repository for cached steps [that of the first image, with /cache].",
+        description="The repository for cached steps [that of the first image, with /cache; -cache on Docker Hub].",
         check=checks.cache_repository,
     ),
     Key(name="cache-from", kind="list", description="Caches to read, in buildx's spelling, in place of `cache`."),

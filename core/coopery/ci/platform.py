@@ -26,7 +26,7 @@ class Login:
     namespace: str = ""  # of the repositories it is for; empty for all
     username: str
     password: str
-    origin: str  # what to call it in messages: "CI_REGISTRY_PASSWORD", "the job's GITHUB_TOKEN"
+    origin: str  # what to call it in messages: "CI_REGISTRY_PASSWORD", "the job's token"
     pull_only: bool = False
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ class CacheWish:
     """What the settings say of the cache, for an adapter to turn into buildx's spelling."""
 
     kind: CacheKind
-    repository: str  # for cached steps in a registry: that of the settings, else the first image's with `/cache`
+    repository: str  # for cached steps in a registry: that of the settings, else one beside the first image
     scope: str  # tells builds apart that share a cache: the target's name and platform
     may_write: bool  # False for untrusted jobs
 
@@ -67,11 +67,15 @@ class CacheChoice:
     notice: str = ""
 
 
+#: Ends the value of a target that an adapter chose: a cache that nobody spelled out must not fail a finished build.
+CHOSEN_TARGET = ",mode=max,ignore-error=true"
+
+
 class Platform(Protocol):
     """The CI system that this process runs under."""
 
     name: ClassVar[str]  # that of the entry point
-    title: ClassVar[str]  # for people: "GitLab CI"
+    title: ClassVar[str]  # for people, as its makers write it
 
     @classmethod
     def detect(cls, environ: Mapping[str, str]) -> bool:

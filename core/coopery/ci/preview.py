@@ -14,6 +14,7 @@ from coopery.ci.revision import Revision
 from coopery.ci.secrets import SecretStore
 from coopery.ci.settings import Settings
 from coopery.credentials.keys import matching
+from coopery.engines.cache_spec import shown
 from coopery.oci.platform import host
 from coopery.oci.reference import Reference
 
@@ -86,7 +87,8 @@ def as_text(plan: Preview) -> str:
         lines += _rows("tag", intent.names)
         lines += _rows("push", ["yes" if intent.push else intent.why or "no"])
         lines += _rows("label", (f"{key}={value}" for key, value in intent.naming.labels.items()))
-        lines += _rows("read", intent.cache.sources) + _rows("write", intent.cache.targets)
+        lines += _rows("read", map(shown, intent.cache.sources))
+        lines += _rows("write", map(shown, intent.cache.targets))
         lines += _rows("notice", [text for text in (intent.cache.notice, *intent.naming.warnings) if text])
         lines += _rows("secret", (_secret(plan, target.name, name) for name in target.secrets))
     if plan.logins:
@@ -137,8 +139,8 @@ def _intent_json(plan: Preview, intent: Intent) -> dict[str, Any]:
         "platforms": list(intent.platforms) or [str(host())],
         "push": intent.push,
         "reason": intent.why,
-        "cache-from": list(intent.cache.sources),
-        "cache-to": list(intent.cache.targets),
+        "cache-from": list(map(shown, intent.cache.sources)),
+        "cache-to": list(map(shown, intent.cache.targets)),
         "secrets": {
             name: {"from": origin, "there": there}
             for (owner, name), (origin, there) in plan.secrets.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from coopery.request import Secret
 #: Begins the names of the engine's private variables, which nobody else can have set: no variable has a space.
 _PRIVATE = "secret "
 _LARGEST = 1 << 20  # characters of a password in a file
+#: Variables and secrets of CI systems are called like this; names that adapters give have spaces. Others, such as
+#: `robot$push` or `me@example.com`, nobody needs to be asked about.
+_MAYBE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|.* .*")
 
 
 class SecretStore:
@@ -51,7 +55,7 @@ class SecretStore:
     def plain(self, name: str) -> str:
         """What goes by `name` and is no secret, such as a user's name; `name` itself if nothing does."""
         known = self._environ.get(name)
-        source = None if known else self._platform.secret(name)
+        source = self._platform.secret(name) if not known and _MAYBE_NAME.fullmatch(name) else None
         return known or (_read(source) if source else "") or name
 
     def place(self, wanted: SecretName) -> SecretSource | None:

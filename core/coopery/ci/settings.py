@@ -161,7 +161,9 @@ def _merged(below: Mapping[str, Given], above: Mapping[str, Given]) -> dict[str,
     for key, given in above.items():
         old = result.get(key)
         if old and isinstance(given.value, Mapping):
-            given = Given(MappingProxyType({**old.value, **given.value}), given.spot)
+            # Of several places the settings file's counts: what may have been written by anybody stays known as that.
+            spot = old.spot if old.spot.line else given.spot
+            given = Given(MappingProxyType({**old.value, **given.value}), spot)
         result[key] = given
     return result
 

@@ -173,13 +173,27 @@ def _file_name(overrides: tuple[Layer, ...], folder: str) -> str:
     """The settings file: the one that is named, else coopery.yaml if it is there, else none."""
     named = [layer.values["config"].value for layer in overrides if "config" in layer.values]
     if named:
-        return os.path.join(folder, named[-1]) if folder != "." else str(named[-1])
+        return _inside(os.path.join(folder, named[-1]) if folder != "." else str(named[-1]), folder)
     path, other = (name if folder == "." else os.path.join(folder, name) for name in (DEFAULT_FILE, _OTHER_FILE))
     if os.path.exists(path):
-        return path
+        return _inside(path, folder)
     if os.path.exists(other):
         raise UsageError(f"{other} is not read", hint=f"rename it to {DEFAULT_FILE}, or name it with --config {other}")
     return ""
+
+
+def _inside(path: str, folder: str) -> str:
+    """`path`. UsageError if it is called as if it lay in `folder` and a link leads elsewhere: whoever wrote the
+    checkout could have errors show the lines of any file.
+    """
+    top = os.path.abspath(folder)
+    called, found = (
+        os.path.relpath(os.path.abspath(path), top),
+        os.path.relpath(os.path.realpath(path), os.path.realpath(top)),
+    )
+    if not called.startswith(os.pardir) and found.startswith(os.pardir):
+        raise UsageError(f"{path} leads out of this directory by a link", hint="name the file itself with --config")
+    return path
 
 
 def _refuse_secrets(written: Written, faults: Faults) -> None:

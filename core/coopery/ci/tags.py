@@ -66,6 +66,8 @@ def name_image(
     bare = tuple(dict.fromkeys(found))
     names = [f"{name}:{tag}" for name in _repositories(parse_images(images), scope) for tag in bare]
     given = [_given(name, scope) for name in whole]
+    if bare and given and not images:
+        warnings.append("the tag rules apply to no image: only whole names are given, and no images")
     version = bare[0] if bare else given[0].rpartition(":")[2] if given else ""
     known = described(revision, version)
     return Naming(

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from coopery.ci.platform import CacheChoice, CacheWish
+from coopery.ci.platform import CHOSEN_TARGET, CacheChoice, CacheWish
 from coopery.errors import UsageError
 
 #: Names the directory, where it isn't the usual one.
@@ -24,7 +24,7 @@ def choose(wish: CacheWish, environ: Mapping[str, str]) -> CacheChoice:
     volume = find_volume(environ) if wish.kind != "registry" else ""
     if volume:
         place = os.path.join(volume, _slug(wish.scope))
-        targets = (f"type=local,dest={place},mode=max",) if wish.may_write else ()
+        targets = (f"type=local,dest={place}{CHOSEN_TARGET}",) if wish.may_write else ()
         return CacheChoice(sources=(f"type=local,src={place}",), targets=targets)
     if wish.kind == "platform":
         hint = f"add `cache: {USUAL}` to the step (hosted agents), or name a directory that stays in {VARIABLE}"
@@ -34,7 +34,7 @@ def choose(wish: CacheWish, environ: Mapping[str, str]) -> CacheChoice:
             return CacheChoice()
         raise UsageError("there is no repository for cached steps", hint="set cache-repository")
     place = f"type=registry,ref={wish.repository}:{_slug(wish.scope)}"
-    return CacheChoice(sources=(place,), targets=(f"{place},mode=max",) if wish.may_write else ())
+    return CacheChoice(sources=(place,), targets=(f"{place}{CHOSEN_TARGET}",) if wish.may_write else ())
 
 
 def find_volume(environ: Mapping[str, str], usual: str = USUAL, hosted: str = HOSTED) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -35,6 +36,8 @@ REFUSED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "sbom": (("false", "0"), "set it to false; anchore/sbom-action makes one of the image"),
     "call": (("build",), "leave it out; `coopery build --help` lists what there is"),
 }
+# What build-push-action takes for the repository, with a directory in it after a colon. Here it is checked out.
+_DEFAULT_CONTEXT = re.compile(r"\{\{\s*defaultContext\s*\}\}(?::(.*))?")
 _AUTH_KEYS = ("registry", "username", "password", "scope", "ecr")
 # What the ids of access keys begin with (AWS IAM, "Understanding unique ID prefixes").
 _ACCESS_KEYS = ("AKIA", "ASIA")
@@ -56,6 +59,8 @@ class Inputs:
             if self.get(name).strip().lower() not in ("", *nothing):
                 raise UsageError(f"the input {name} asks for what can't be had yet", hint=hint)
         found: dict[str, object] = {name: self.get(name) for name in SETTINGS if self.get(name)}
+        if match := _DEFAULT_CONTEXT.fullmatch(self.get("context").strip()):
+            found["context"] = match[1] or "."
         if names := self.get("target-names"):
             found["targets"] = names
         if text := self.get("registries"):
@@ -93,7 +98,7 @@ class Inputs:
             found.append(_login(entry, where, trusted))
         own = {name: self.get(name) for name in ("registry", "username", "password", "scope", "ecr")}
         if own["username"] or own["password"]:
-            found.append(_login(own, "the inputs", trusted))
+            found.append(_login(own, "the login in the inputs", trusted))
         return [login for login in found if login is not None]
 
     def _auth_entries(self) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import ClassVar
 
-from coopery.ci.platform import CacheChoice, CacheWish, Login, SecretSource
+from coopery.ci.platform import CHOSEN_TARGET, CacheChoice, CacheWish, Login, SecretSource
 from coopery.ci.report import Report
 from coopery.ci.revision import Revision
 from coopery.ci.tags import clean_tag
@@ -60,8 +60,11 @@ class GitHub:
     def secret(self, name: str) -> SecretSource | None:
         """The secret of that name among the action's inputs, or the step's variable of that name; masked.
 
-        UsageError where a stranger's code is built with the repository's secrets in reach.
+        UsageError where a stranger's code is built with the repository's secrets in reach, and for what is the action's
+        own.
         """
+        if name in _OURS:
+            raise UsageError(f"{name} is the action's own and no secret for builds", hint="name another variable")
         job = self._job
         if job.pulled_in:
             raise UsageError(
@@ -71,7 +74,7 @@ class GitHub:
         value = self._inputs.secret_values().get(name, "")
         if not value and name == _TOKEN:
             value = self._inputs.get("github-token")
-        if not value and name not in _OURS:
+        if not value:
             value = self._environ.get(name, "")
         if not value:
             return None
@@ -177,4 +180,4 @@ class GitHub:
 
 
 def _reading_and_writing(cache: str, wish: CacheWish) -> CacheChoice:
-    return CacheChoice(sources=(cache,), targets=(f"{cache},mode=max,ignore-error=true",) if wish.may_write else ())
+    return CacheChoice(sources=(cache,), targets=(f"{cache}{CHOSEN_TARGET}",) if wish.may_write else ())

@@ -30,7 +30,7 @@ def outputs(report: Report, separators: Mapping[str, str]) -> dict[str, str]:
     metadata = {image.target: _metadata(image) for image in report.images} if several else _metadata(first)
     described = {image.target: _described(image) for image in report.images} if several else _described(first)
     return {
-        "imageid": first.image_id,
+        "imageid": first.image_id or first.digest,  # as build-push-action has it for an index
         "digest": first.digest,
         "metadata": _json(metadata),
         "version": first.version,

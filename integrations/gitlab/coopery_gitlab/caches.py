@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from coopery.ci.platform import CacheChoice, CacheWish
+from coopery.ci.platform import CHOSEN_TARGET, CacheChoice, CacheWish
 from coopery.errors import UsageError
 from coopery_gitlab.places import project_folder
 
@@ -40,7 +40,7 @@ def _registry(environ: Mapping[str, str], repository: str, wish: CacheWish) -> C
     """
     protected, others = f"type=registry,ref={repository}:protected", f"type=registry,ref={repository}:unprotected"
     safe = environ.get("CI_COMMIT_REF_PROTECTED") == "true"
-    target = f"{protected if safe else others},mode=max"
+    target = f"{protected if safe else others}{CHOSEN_TARGET}"
     return CacheChoice(
         sources=(protected,) if safe else (others, protected), targets=(target,) if wish.may_write else ()
     )
@@ -61,7 +61,7 @@ def _directory(environ: Mapping[str, str], name: str, wish: CacheWish) -> CacheC
             f"{VARIABLE} is {name!r}: not a directory of the project",
             hint="give the directory that the job's `cache:` lists, such as .coopery-cache",
         )
-    targets = (f"type=local,{_field(f'dest={path}')},mode=max",) if wish.may_write else ()
+    targets = (f"type=local,{_field(f'dest={path}')}{CHOSEN_TARGET}",) if wish.may_write else ()
     return CacheChoice(sources=(f"type=local,{_field(f'src={path}')}",), targets=targets)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar
 
-from coopery.ci.platform import CacheChoice, CacheWish, Login, SecretSource
+from coopery.ci.platform import CHOSEN_TARGET, CacheChoice, CacheWish, Login, SecretSource
 from coopery.ci.report import Report
 from coopery.ci.revision import Revision
 from coopery.errors import UsageError
@@ -92,11 +92,11 @@ class Jenkins:
             )
         if wish.kind == "local" or not wish.repository:
             place = os.path.join(self._agent_cache(), _NOT_IN_TAGS.sub("-", wish.scope) or "build")
-            targets = (f"type=local,dest={place},mode=max",) if wish.may_write else ()
+            targets = (f"type=local,dest={place}{CHOSEN_TARGET}",) if wish.may_write else ()
             return CacheChoice(sources=(f"type=local,src={place}",), targets=targets)
         tag = _NOT_IN_TAGS.sub("-", wish.scope).lstrip(".-")[:_LONGEST_TAG] or "build"
         where = f"type=registry,ref={wish.repository}:{tag}"
-        return CacheChoice(sources=(where,), targets=(f"{where},mode=max",) if wish.may_write else ())
+        return CacheChoice(sources=(where,), targets=(f"{where}{CHOSEN_TARGET}",) if wish.may_write else ())
 
     def _agent_cache(self) -> str:
         """A directory of this agent for all branches of the job's project."""

@@ -72,14 +72,14 @@ def test_a_volume_comes_before_the_registry(tmp_path: Path) -> None:
     environ = {"COOPERY_CACHE_VOLUME": str(tmp_path)}
     found = caching.choose(_WISH, environ)
     assert found.sources == (_VOLUME.format("src", tmp_path),)
-    assert found.targets == (_VOLUME.format("dest", tmp_path) + ",mode=max",)
+    assert found.targets == (_VOLUME.format("dest", tmp_path) + ",mode=max,ignore-error=true",)
     assert caching.choose(replace(_WISH, may_write=False), environ).targets == ()
 
 
 def test_the_registry_without_a_volume() -> None:
     for kind in ("auto", "registry"):
         found = caching.choose(replace(_WISH, kind=kind), {})
-        assert (found.sources, found.targets) == ((_REGISTRY,), (_REGISTRY + ",mode=max",))
+        assert (found.sources, found.targets) == ((_REGISTRY,), (_REGISTRY + ",mode=max,ignore-error=true",))
     assert caching.choose(replace(_WISH, may_write=False), {}).targets == ()
     assert caching.choose(replace(_WISH, repository=""), {}) == caching.choose(replace(_WISH, kind="none"), {})
 

@@ -72,7 +72,9 @@ def test_secrets_are_found_and_masked(tmp_path: Path, capfd: pytest.CaptureFixtu
         "NPM_TOKEN": "from-the-step",
         "GITHUB_TOKEN": "ghs_token",
     }
-    assert platform.secret("ACTIONS_RUNTIME_TOKEN") is platform.secret("COOPERY_INPUTS") is None
+    for name in ("ACTIONS_RUNTIME_TOKEN", "COOPERY_INPUTS"):  # None would have the variable looked at
+        with pytest.raises(UsageError, match="no secret for builds"):
+            platform.secret(name)
     masked = {command.text for command in obeyed(capfd.readouterr().err)}
     assert masked == {"a=b,c", "one line\nother line", "one line", "other line", "from-the-step", "ghs_token"}
     assert "a=b" not in repr(found)
@@ -116,6 +118,13 @@ def test_logins(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ]
     masked = {command.text for command in obeyed(capfd.readouterr().err)}
     assert masked == {"hub-pass", "y-pass", "pass-word", "ghs_token"}
+
+
+@pytest.mark.parametrize(
+    ("context", "directory"), [("{{defaultContext}}", "."), ("{{ defaultContext }}:app/web", "app/web"), ("web", "web")]
+)
+def test_the_default_context_is_the_checkout(context: str, directory: str, tmp_path: Path) -> None:
+    assert _platform(tmp_path, context=context).inputs()["context"] == directory
 
 
 def test_logins_of_a_fork_only_pull(tmp_path: Path) -> None:

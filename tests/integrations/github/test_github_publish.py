@@ -47,6 +47,11 @@ def _publish(directory: Path, report: Report, **inputs: str) -> tuple[dict[str, 
     return read_outputs(outputs) if outputs.exists() else {}, summary.read_text() if summary.exists() else ""
 
 
+def test_the_id_of_an_index_is_its_digest(tmp_path: Path) -> None:
+    outputs, _ = _publish(tmp_path, replace(_REPORT, images=(replace(_IMAGE, image_id=""),)))
+    assert outputs["imageid"] == outputs["digest"] == _DIGEST
+
+
 def test_outputs(tmp_path: Path) -> None:
     outputs, summary = _publish(tmp_path, _REPORT)
     metadata, described = json.loads(outputs.pop("metadata")), json.loads(outputs.pop("json"))

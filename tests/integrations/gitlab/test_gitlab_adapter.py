@@ -170,10 +170,10 @@ def wish(kind: CacheKind = "auto", repository: str = "registry.example.com/acme/
 def test_registry_cache_keeps_protected_branches_apart(tmp_path: Path) -> None:
     base = "type=registry,ref=registry.example.com/acme/shop/cache"
     safe = GitLab(captured("push", tmp_path)).cache(wish())
-    assert (safe.sources, safe.targets) == ((f"{base}:protected",), (f"{base}:protected,mode=max",))
+    assert (safe.sources, safe.targets) == ((f"{base}:protected",), (f"{base}:protected,mode=max,ignore-error=true",))
     topic = GitLab(captured("push-topic", tmp_path)).cache(wish())
     assert topic.sources == (f"{base}:unprotected", f"{base}:protected")
-    assert topic.targets == (f"{base}:unprotected,mode=max",)
+    assert topic.targets == (f"{base}:unprotected,mode=max,ignore-error=true",)
     assert GitLab(captured("fork", tmp_path)).cache(wish(may_write=False)).targets == ()
 
 
@@ -200,7 +200,7 @@ def test_directory_that_the_job_keeps(kind: CacheKind, tmp_path: Path, monkeypat
     platform = GitLab(captured("push", tmp_path) | {"COOPERY_CACHE_DIR": ".coopery-cache"})
     choice = platform.cache(wish(kind))
     assert choice.sources == (f"type=local,src={project}/.coopery-cache",)
-    assert choice.targets == (f"type=local,dest={project}/.coopery-cache,mode=max",)
+    assert choice.targets == (f"type=local,dest={project}/.coopery-cache,mode=max,ignore-error=true",)
     assert platform.cache(wish(kind, may_write=False)).targets == ()
     assert "registry" in platform.cache(wish("registry")).sources[0]
 

@@ -136,6 +136,12 @@ WRONG = {
     "identityTokens: 'x'": "identityTokens is a map",
     "name: '../x'": "name takes letters",
     "secrets: [npm: 'nobody']": "Could not find credentials entry",
+    "registries: [[host: 'a', credentialsId: 'one', type: 'aws'], [host: 'b', credentialsId: 'two', type: 'aws']]": (
+        "only one credential of type aws"
+    ),
+    "registries: [[type: 'file', credentialsId: 'one'], [type: 'file', credentialsId: 'two']]": (
+        "only one credential of type file"
+    ),
 }
 
 

@@ -211,6 +211,12 @@ class Arguments implements Serializable {
                 binding.put(field, entry.get(field).toString())
             }
         }
+        for (Map other : bindings) { // these kinds have variables that can't be chosen
+            if (other.get('kind') == kind && other.get('variables') == variables && other != binding) {
+                fault = "registry ${name}: only one credential of type ${kind} can be bound in one step; take two"
+                return
+            }
+        }
         bindings.add(binding)
         Map told = [purpose: purpose, name: name, kind: kind, credential: id, variables: variables]
         if (entry.get('username')) {
