@@ -6,22 +6,30 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from coopery.cache.layout import cache_root
 from coopery.cache.store import Store
-from coopery.credentials.providers import default_provider
-from coopery.engines.native import BuildReport, NativeEngine
+from coopery.credentials.providers import NO_LOGINS, Chain, Logins, default_provider
+from coopery.engines.account import BuildReport
+from coopery.engines.native import NativeEngine
 from coopery.errors import EnvironmentUnsuitable
-from coopery.ports import Progress, Registry, Sandbox, Snapshotter, Source
+from coopery.oci.platform import Platform
+from coopery.oci.reference import Reference
+from coopery.ports import CredentialProvider, Progress, Registry, Sandbox, Snapshotter, Source
 from coopery.registry.client import RegistryClient
 from coopery.registry.mirrors import Mirrored
 from coopery.registry.settings import RegistrySettings
+from coopery.registry.traffic import Counter
 from coopery.registry.transport import CONNECTIONS, Transport
-from coopery.request import BuildRequest
+from coopery.request import OBJECT_STORES, BuildRequest, CacheSpec, CacheType
 from coopery.sandbox.enter import Entered
+from coopery.solver.secrets import Secrets
 
 if TYPE_CHECKING:
+    from coopery.cache.remote.protocol import Cache
+    from coopery.engines.checking import Checked
     from coopery.snapshot.scratch import Scratch
 
 #: Makes a sandbox for how this process stands to the kernel.
@@ -112,6 +120,12 @@ class Workshop:
         """Whether the scratch space on memory has run out."""
         return self._scratch is not None and self._scratch.kind == "memory" and self._scratch.is_full()
 
+    def obstacles(self, platforms: Sequence[Platform]) -> Mapping[Platform, str]:
+        """Why commands for each of `platforms` can't be run here, empty where they can."""
+        from coopery.sandbox.foreign import obstacles
+
+        return obstacles(platforms, self._store.tmp)
+
     def _choose(self) -> None:
         from coopery.snapshot.scratch import scratch_space
 
@@ -184,17 +198,116 @@ def registry_access(
     parallel: int = CONNECTIONS,
     mask: Callable[[bytes], None] | None = None,
     notice: Callable[[str], None] = lambda text: None,
+    logins: Logins = NO_LOGINS,
 ) -> Iterator[tuple[Source, Registry]]:
     """What images are pulled from and what they are pushed to, as `registries` says they are reached; `parallel` blobs
     may be on their way to one host at once. `mask` is told each secret of a credential before it is used,
-    `notice` what users should know: a mirror that fails, or that a registry grants few more pulls.
+    `notice` what users should know: a mirror that fails, or that a registry grants few more pulls. `logins` come
+    before those that docker and podman know.
     """
+    with _clients(environ, registries, parallel, mask, notice, logins) as (reader, client):
+        yield Mirrored(reader, registries, notice), client
+
+
+@contextlib.contextmanager
+def _clients(
+    environ: Mapping[str, str],
+    registries: RegistrySettings,
+    parallel: int,
+    mask: Callable[[bytes], None] | None,
+    notice: Callable[[str], None],
+    logins: Logins,
+) -> Iterator[tuple[RegistryClient, RegistryClient]]:
+    """The clients with the logins for pulls and with those for pushes: one and the same if the logins are."""
     transport = Transport(settings=registries, connections=max(CONNECTIONS, parallel))
-    client = RegistryClient(default_provider(environ, mask), transport=transport, notice=notice)
+    known, moved = default_provider(environ), Counter()
+
+    def client_with(first: Sequence[CredentialProvider]) -> RegistryClient:
+        return RegistryClient(Chain([*first, known], mask), transport=transport, notice=notice, moved=moved)
+
+    client = client_with(logins.push)
+    reader = client if logins.pull == logins.push else client_with(logins.pull)
     try:
-        yield Mirrored(client, registries, notice), client
+        yield reader, client
     finally:
         client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMeans:
+    """What a remote cache may need to be opened."""
+
+    registry: Registry
+    request: BuildRequest
+    environ: Mapping[str, str]
+    registries: RegistrySettings
+    mask: Callable[[bytes], None]
+    notice: Callable[[str], None]
+
+
+def _registry_cache(spec: CacheSpec, means: CacheMeans) -> Cache | None:
+    from coopery.cache.remote.registry import RegistryCache
+
+    return RegistryCache(means.registry, Reference.parse(spec.ref), means.request.platforms)
+
+
+def _directory_cache(spec: CacheSpec, _: CacheMeans) -> Cache | None:
+    from coopery.cache.remote.directory import DirectoryCache
+
+    return DirectoryCache(spec.path)
+
+
+def _gha_cache(spec: CacheSpec, means: CacheMeans) -> Cache | None:
+    from coopery.cache.gha import cache_of_job
+
+    transport = Transport(settings=means.registries, connections=max(CONNECTIONS, 2 * means.request.parallel))
+    return cache_of_job(spec, means.environ, transport, means.mask, means.notice)
+
+
+def _object_cache(spec: CacheSpec, means: CacheMeans) -> Cache | None:
+    from coopery.cache.object_stores import open_objects
+
+    return open_objects(spec, means.environ, means.mask)
+
+
+#: How a cache of each type is opened; `inline` is written with the image and read from a registry.
+_CACHES: Mapping[CacheType, Callable[[CacheSpec, CacheMeans], Cache | None]] = {
+    "registry": _registry_cache,
+    "local": _directory_cache,
+    "gha": _gha_cache,
+    "inline": lambda spec, means: None,
+    **dict.fromkeys(OBJECT_STORES, _object_cache),
+}
+
+
+def check(
+    request: BuildRequest,
+    progress: Progress,
+    environ: Mapping[str, str],
+    mask: Callable[[bytes], None],
+    registries: RegistrySettings,
+) -> Checked:
+    """Check the Dockerfile of `request` without building it; see `engines.checking.check`."""
+    from coopery.engines import checking
+
+    with reading(request, progress, environ, mask, registries) as means:
+        return checking.check(request, *means)
+
+
+@contextlib.contextmanager
+def reading(
+    request: BuildRequest,
+    progress: Progress,
+    environ: Mapping[str, str],
+    mask: Callable[[bytes], None],
+    registries: RegistrySettings,
+) -> Iterator[tuple[Store, Source, Progress, Secrets]]:
+    """What it takes to look at a build without doing it (`engines.checking`, `engines.forecast`)."""
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store(cache_root(environ)))
+        access = registry_access(environ, registries, mask=mask, notice=progress.warn)
+        source, _ = stack.enter_context(access)
+        yield store, source, progress, Secrets(request.secrets, environ, mask)
 
 
 def build(
@@ -204,16 +317,26 @@ def build(
     environ: Mapping[str, str],
     mask: Callable[[bytes], None],
     registries: RegistrySettings,
+    logins: Logins = NO_LOGINS,
+    private: Mapping[str, str] = MappingProxyType({}),
 ) -> BuildReport:
     """Carry out `request` in a process that has entered its namespaces (`sandbox.enter`).
 
-    `mask` is told each secret value before it can be printed; `registries` says how registries are reached.
-    CooperyError of the class that fits on failure.
+    `mask` is told each secret value before it can be printed; `registries` says how registries are reached, `logins`
+    who we are there before docker's and podman's files are asked. `private` has variables for the request's secrets
+    that no other program gets to see. CooperyError of the class that fits on failure.
     """
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(cache_root(environ)))
-        source, client = stack.enter_context(
-            registry_access(environ, registries, request.parallel, mask, progress.warn)
+        reader, client = stack.enter_context(
+            _clients(environ, registries, request.parallel, mask, progress.warn, logins)
         )
+        source = Mirrored(reader, registries, progress.warn)
         workshop = Workshop(entered, store, request, progress, stack)
-        return NativeEngine(store, source, client, workshop, environ, mask).build(request, progress)
+
+        def open_cache(spec: CacheSpec, writing: bool, notice: Callable[[str], None]) -> Cache | None:
+            registry = client if writing else reader
+            return _CACHES[spec.type](spec, CacheMeans(registry, request, environ, registries, mask, notice))
+
+        variables = {**environ, **private}
+        return NativeEngine(store, source, client, workshop, variables, mask, open_cache).build(request, progress)

@@ -52,19 +52,23 @@ class CooperyError(Exception):
         self.hint = hint
         self.detail = detail
         self.location: Location | None = None
+        self.column = 0  # in the location's first line, from 1; 0 if there is none
+        self.errors: tuple[CooperyError, ...] = ()  # where this speaks of several: the single ones
 
     def __str__(self) -> str:
         return self.message
 
-    def at(self, location: Location, source: Sequence[str], column: int = 0) -> None:
+    def at(self, location: Location, source: Sequence[str], column: int = 0, near: str = "") -> None:
         """Say where in which file this went wrong, with the lines around it; the first place said stays.
 
-        `source` holds all lines of the file; `column` counts from 1, 0 for none.
+        `source` holds all lines of the file; `column` counts from 1, 0 for none. Without one, `near` is the piece of
+        text that is at fault.
         """
         if self.location is None:
-            self.location = location
+            caret = (location.line, column) if column else _find(near, location, source)
+            self.location, self.column = location, caret[1] if caret[0] == location.line else 0
             self.message = f"{location}: {self.message}"
-            shown = excerpt(source, location, column)
+            shown = excerpt(source, location, caret[1], caret_line=caret[0])
             self.detail = "\n".join(part for part in (shown, self.detail) if part)
 
 
@@ -86,12 +90,13 @@ class DockerfileError(CooperyError):
         location: Location | None = None,
         source: Sequence[str] = (),
         column: int = 0,
+        near: str = "",
         hint: str = "",
     ) -> None:
-        """`source` holds all lines of the file, for the excerpt; `column` counts from 1, 0 for none."""
+        """`source` holds all lines of the file, for the excerpt; `column` and `near` are as for `at`."""
         super().__init__(message, hint=hint)
         if location is not None:
-            self.at(location, source, column)
+            self.at(location, source, column, near)
 
 
 class ContextError(CooperyError):
@@ -179,13 +184,55 @@ def several(failures: Sequence[tuple[str, CooperyError]], total: int, what: str)
     return first
 
 
+#: More mistakes than this are hardly independent of each other, and nobody reads them at once.
+MOST_SHOWN = 20
+
+
+def together(errors: Sequence[CooperyError], what: str) -> CooperyError:
+    """One error that speaks of all of `errors`, in the order of their places, each with its own excerpt and hint.
+
+    It has the class, the exit code and the place of the one that comes first. A single error stays as it is. `what` is
+    what has the errors: `Dockerfile has 3 errors`. Of those beyond MOST_SHOWN only the number is told.
+    """
+    told = {error.message: error for error in errors}  # what is met twice is told once
+    single = sorted(told.values(), key=lambda error: error.location.line if error.location else 0)
+    first = single[0]
+    if len(single) == 1:
+        return first
+    whole = type(first).__new__(type(first))
+    whole.__dict__.update(first.__dict__)
+    shown = [_block(error) for error in single[:MOST_SHOWN]]
+    if len(single) > MOST_SHOWN:
+        shown.append(f"and {len(single) - MOST_SHOWN} more")
+    CooperyError.__init__(whole, f"{what} has {len(single)} errors", detail="\n" + "\n\n".join(shown))
+    whole.location, whole.errors = first.location, tuple(single)
+    return whole
+
+
+def _block(error: CooperyError) -> str:
+    hint = f"hint: {error.hint}" if error.hint else ""
+    return "\n".join(part for part in (error.message, error.detail, hint) if part)
+
+
+def _find(near: str, location: Location, source: Sequence[str]) -> tuple[int, int]:
+    """The line and column where `near` stands in the lines of `location`; a column of 0 if it doesn't."""
+    for number in range(location.line, min(location.end_line, len(source)) + 1) if near else ():
+        line = source[number - 1]
+        # A word by itself rather than the same letters inside an earlier one.
+        at = line.find(f" {near}") + 1 or line.find(near)
+        if at >= 0 and not line.lstrip().startswith("#"):
+            return number, at + 1
+    return location.line, 0
+
+
 _LONGEST_LINE = 500
 
 
-def excerpt(source: Sequence[str], location: Location, column: int = 0, around: int = 2) -> str:
+def excerpt(source: Sequence[str], location: Location, column: int = 0, around: int = 2, *, caret_line: int = 0) -> str:
     """The lines of `location` with `around` lines of context, each numbered, the guilty ones marked `>>>`.
 
-    With a column, a caret stands under it. Empty when the source doesn't reach that far.
+    With a column, a caret stands under it: in the first guilty line, or in `caret_line`. Empty when the source doesn't
+    reach that far.
     """
     if not source or location.line > len(source):
         return ""
@@ -197,6 +244,6 @@ def excerpt(source: Sequence[str], location: Location, column: int = 0, around: 
         prefix = f"{number:4} | {mark} "
         text = source[number - 1].rstrip("\n")
         lines.append(prefix + (text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "…"))
-        if column and number == location.line:
+        if column and number == (caret_line or location.line):
             lines.append(" " * (len(prefix) + column - 1) + "^")
     return "\n".join(lines)

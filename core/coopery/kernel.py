@@ -62,10 +62,13 @@ RESOLVE_IN_ROOT = 0x10
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
 
 #: Capability names in the order of their numbers (include/uapi/linux/capability.h), without `CAP_`.
 CAPABILITIES = (
@@ -314,6 +317,13 @@ def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> No
     words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in (effective, permitted, inheritable)]
     data = ctypes.create_string_buffer(b"".join(word.to_bytes(4, sys.byteorder) for word in words), 24)
     _call("capset", f"capset {permitted:#x}", header, data)
+
+
+def raise_ambient(mask: int) -> None:
+    """Have programs that this process executes keep capabilities that it holds and may inherit, whoever runs them."""
+    for capability in range(64):
+        if mask >> capability & 1:
+            prctl(PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
 def drop_bounding(keep: int) -> None:

@@ -4,15 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
 
+from coopery.errors import Location
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
 from coopery.oci.reference import Reference
 from coopery.tree.entry import Entry
 
 # ------------------------------------------------------------------------------------------------ progress
+
+
+StepOutcome = Literal["waiting", "running", "done", "cached", "failed", "canceled"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What is known of a step. Times are seconds; `started` counts from the beginning of the build's progress."""
+
+    number: int  # 0 while nothing has happened to it
+    name: str
+    outcome: StepOutcome
+    started: float
+    seconds: float  # so far, if it runs
+    message: str  # why it failed
+    log: tuple[str, ...]  # the last lines of its output
+    location: Location | None = None  # of the instruction that it carries out
+    saved: float | None = None  # what it took when it last ran, if it was found in a cache and that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a check found in a Dockerfile."""
+
+    rule: str  # the name of the check
+    description: str  # what the check wants
+    url: str  # where it is described
+    message: str
+    hint: str  # how to mend it
+    location: Location
+    remark: str = ""  # the hint, where it is about this very place
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        remark = f", {self.remark}" if self.remark else ""
+        return f"{self.rule}: {self.message}{remark} (line {self.location.line})"
 
 
 class StepProgress(Protocol):
@@ -30,8 +68,8 @@ class StepProgress(Protocol):
     def done(self) -> None:
         """The step ended well."""
 
-    def cached(self) -> None:
-        """The step needs no running: its result was found."""
+    def cached(self, saved: float | None = None) -> None:
+        """The step needs no running: its result was found. `saved` is how many seconds it took when it last ran."""
 
     def failed(self, message: str) -> None:
         """The step ended badly."""
@@ -41,13 +79,33 @@ class StepProgress(Protocol):
 
 
 class Progress(Protocol):
-    """Where the engine says what it does. Safe to call from any thread."""
+    """Where one build says what it does. Safe to call from any thread."""
 
-    def step(self, name: str) -> StepProgress:
-        """A new step; it gets its number, and appears, when something happens to it."""
+    def step(self, name: str, location: Location | None = None) -> StepProgress:
+        """A new step; it gets its number, and appears, when something happens to it. `location` is given for the
+        Dockerfile's own steps, those that a cache can have."""
+
+    def spared(self, name: str, location: Location, saved: float | None) -> None:
+        """A step of the Dockerfile that isn't even looked for in the cache: nothing that is left to do needs it.
+        It is recorded as a cached one, and not shown. `saved` is how many seconds it took when it last ran."""
 
     def warn(self, text: str) -> None:
         """Something the user should know that doesn't stop the build."""
+
+    def advise(self, advice: Advice) -> None:
+        """Warn of what a check found, once."""
+
+    @property
+    def steps(self) -> Sequence[StepRecord]:
+        """All steps so far: those that began first, in the order of their numbers, with spared ones in between."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """All warnings so far, with the texts of the advice."""
+
+    @property
+    def advice(self) -> Sequence[Advice]:
+        """What checks have found so far."""
 
 
 # ------------------------------------------------------------------------------------------------ registries
@@ -82,6 +140,21 @@ class CredentialProvider(Protocol):
         """After a refusal: what this provider knows of why, and what would help. Empty if nothing; holds no secret."""
 
 
+#: What became of a blob that was to be in a repository.
+BlobOutcome = Literal["exists", "mounted", "uploaded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a registry client has moved so far: bytes of blobs and manifests, each counted once however often a broken
+    connection made it go."""
+
+    pulled: int = 0
+    pushed: int = 0
+    #: By repository, with its registry, and digest: what became of each blob when it was first to be there.
+    blobs: Mapping[tuple[str, Digest], BlobOutcome] = field(default_factory=dict, hash=False)
+
+
 class Source(Protocol):
     """Where images are pulled from. Every digest is verified here; memory stays flat whatever a blob's size."""
 
@@ -101,6 +174,10 @@ class Source(Protocol):
 class Registry(Source, Protocol):
     """A registry client: a source that can be pushed to. What is pushed is verified too."""
 
+    @property
+    def traffic(self) -> Traffic:
+        """What was moved so far, also by sources that pull through this client."""
+
     def has_blob(self, reference: Reference, digest: Digest) -> bool:
         """Whether the repository of `reference` holds the blob."""
 
@@ -110,7 +187,7 @@ class Registry(Source, Protocol):
         descriptor: Descriptor,
         open_blob: Callable[[], BinaryIO],
         mount_from: Sequence[Reference] = (),
-    ) -> Literal["exists", "mounted", "uploaded"]:
+    ) -> BlobOutcome:
         """Put a blob into the repository of `reference`: found there, mounted from another repository of the
         same registry, or uploaded. `open_blob` is called only if bytes are needed, again after a lost connection."""
 
@@ -153,11 +230,12 @@ class Process:
     add_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
     shm_size: int = 64 << 20
     ulimits: tuple[Ulimit, ...] = ()
+    insecure: bool = False  # with all rights that this process has, and the machine's devices
 
 
 @dataclass(frozen=True, slots=True)
 class BindMount:
-    """A file or directory of the builder's, seen at `target` inside the root."""
+    """A file, directory or socket of the builder's, seen at `target` inside the root."""
 
     source: str
     target: str
@@ -181,6 +259,7 @@ class Sandbox(Protocol):
 
     name: str
     caveat: str  # what a user should know before relying on it; empty if there is nothing
+    shares: bool  # whether several steps can have one directory mounted at a time
 
     def probe(self) -> str | None:
         """Why this sandbox can't be used here, or None if it can. Tries for real, in a child process."""
@@ -251,12 +330,19 @@ class Snapshotter(Protocol):
     """A way of making root file systems out of layers."""
 
     name: str
+    mounts: bool  # layers are mounted where they lie, not unpacked: a checkout costs next to nothing
 
     def probe(self) -> str | None:
         """Why this snapshotter can't be used here, or None if it can."""
 
-    def checkout(self, layers: Sequence[StoredLayer]) -> AbstractContextManager[Workspace]:
-        """A workspace whose root holds `layers`, lowest first; gone, with its mounts, when the context ends."""
+    def checkout(self, layers: Sequence[StoredLayer], *, bare: bool = False) -> AbstractContextManager[Workspace]:
+        """A workspace whose root holds `layers`, lowest first; gone, with its mounts, when the context ends.
+
+        A `bare` one isn't to be a step's root but to be seen in one: it has no places for mounts, and takes no commit.
+        """
+
+    def unpack(self, layer: StoredLayer, directory: str) -> None:
+        """Unpack a layer into an empty directory, with the owners and devices that can be had here."""
 
 
 # ------------------------------------------------------------------------------------------------ looking up

@@ -40,7 +40,7 @@ def listing(root: Path) -> dict[str, tuple[int, str, int]]:
 
 def test_a_tar_holds_the_merged_tree(tmp_path: Path) -> None:
     made = small()
-    write_tar(str(tmp_path / "root.tar"), made.tree, made.tar)
+    write_tar(str(tmp_path / "root.tar"), {"": made.tree}, made.tar)
     with tarfile.open(tmp_path / "root.tar") as archive:
         members = {member.name: member for member in archive}
         replaced = archive.extractfile("var/replaced")
@@ -60,7 +60,7 @@ def test_a_tar_holds_the_merged_tree(tmp_path: Path) -> None:
 
 def test_gnu_tar_and_the_directory_agree(tmp_path: Path) -> None:
     made = small()
-    write_tar(str(tmp_path / "root.tar"), made.tree, made.tar)
+    write_tar(str(tmp_path / "root.tar"), {"": made.tree}, made.tar)
     (tmp_path / "by-tar").mkdir()
     subprocess.run(["tar", "-xpf", tmp_path / "root.tar", "-C", tmp_path / "by-tar", "--no-same-owner"], check=True)
     export(made, tmp_path / "new" / "directory")
@@ -74,7 +74,7 @@ def test_gnu_tar_and_the_directory_agree(tmp_path: Path) -> None:
 def test_equal_trees_give_equal_tars(tmp_path: Path) -> None:
     for name in ("a", "b"):
         made = small()
-        write_tar(str(tmp_path / name), made.tree, made.tar)
+        write_tar(str(tmp_path / name), {"": made.tree}, made.tar)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -115,14 +115,14 @@ def test_devices(tmp_path: Path, kind: Kind) -> None:
         assert device.lstat().st_rdev == os.makedev(1, 3)
         assert stat.S_IMODE(device.lstat().st_mode) == 0o666
     assert (tmp_path / "out" / "last").read_text() == "x"
-    write_tar(str(tmp_path / "root.tar"), made.tree, made.tar)
+    write_tar(str(tmp_path / "root.tar"), {"": made.tree}, made.tar)
     with tarfile.open(tmp_path / "root.tar") as archive:
         assert archive.getmember("dev/null").type == kind.encode()
 
 
 def test_extended_attributes_travel(tmp_path: Path) -> None:
     made = sample([[file("a", b"a", xattrs=((b"user.note", b"hello"),))]])
-    write_tar(str(tmp_path / "root.tar"), made.tree, made.tar)
+    write_tar(str(tmp_path / "root.tar"), {"": made.tree}, made.tar)
     with tarfile.open(tmp_path / "root.tar") as archive:
         assert archive.getmember("a").pax_headers["SCHILY.xattr.user.note"] == "hello"
     export(made, tmp_path / "out")
@@ -137,7 +137,7 @@ def test_a_layer_that_is_too_short_is_noticed(tmp_path: Path) -> None:
     made = small()
     made.tars = {diff_id: data[:1024] for diff_id, data in made.tars.items()}
     with pytest.raises(IntegrityError):
-        write_tar(str(tmp_path / "root.tar"), made.tree, made.tar)
+        write_tar(str(tmp_path / "root.tar"), {"": made.tree}, made.tar)
     assert not os.listdir(tmp_path)
     with pytest.raises(IntegrityError):
         export(made, tmp_path / "out")

@@ -18,6 +18,7 @@ import pytest
 from coopery.errors import ExportError, IntegrityError, StorageError
 from coopery.export.docker_archive import write_docker_archive
 from coopery.export.metadata import metadata, write_image_id, write_metadata
+from coopery.export.contents import image_contents
 from coopery.export.oci_layout import write_oci_archive, write_oci_directory
 from coopery.oci.config import ImageConfig
 from coopery.oci.digest import Digest
@@ -58,13 +59,13 @@ def skopeo_agrees(made: Sample, source: str, tmp_path: Path) -> None:
 
 @needs_skopeo
 def test_skopeo_reads_the_layout_directory(made: Sample, tmp_path: Path) -> None:
-    write_oci_directory(str(tmp_path / "oci"), made.image, NAMES, made.blob)
+    write_oci_directory(str(tmp_path / "oci"), made.contents, NAMES)
     skopeo_agrees(made, f"oci:{tmp_path / 'oci'}:1.2", tmp_path)
 
 
 @needs_skopeo
 def test_skopeo_reads_the_layout_archive(made: Sample, tmp_path: Path) -> None:
-    write_oci_archive(str(tmp_path / "a.tar"), made.image, NAMES, made.blob)
+    write_oci_archive(str(tmp_path / "a.tar"), made.contents, NAMES)
     skopeo_agrees(made, f"oci-archive:{tmp_path / 'a.tar'}:1.2", tmp_path)
 
 
@@ -80,7 +81,7 @@ def test_skopeo_reads_the_docker_archive(made: Sample, tmp_path: Path, docker_ty
 @needs_umoci
 def test_umoci_unpacks_the_layout(made: Sample, tmp_path: Path) -> None:
     names = [*NAMES, Reference.parse("elsewhere.example/app:1.2")]
-    write_oci_directory(str(tmp_path / "oci"), made.image, names, made.blob)
+    write_oci_directory(str(tmp_path / "oci"), made.contents, names)
     run("umoci", "unpack", "--image", f"{tmp_path / 'oci'}:1.2", tmp_path / "bundle")
     root = tmp_path / "bundle" / "rootfs"
     assert (root / "var" / "replaced").read_text() == "new contents"
@@ -142,8 +143,8 @@ def test_docker_loads_the_archive(made: Sample, tmp_path: Path, docker_host: str
 def test_the_layout_is_added_to(made: Sample, tmp_path: Path) -> None:
     dest = str(tmp_path / "oci")
     second = sample([[file("other", b"other")]])
-    write_oci_directory(dest, made.image, NAMES, made.blob)
-    write_oci_directory(dest, second.image, [Reference.parse("registry.example/team/other:2")], second.blob)
+    write_oci_directory(dest, made.contents, NAMES)
+    write_oci_directory(dest, second.contents, [Reference.parse("registry.example/team/other:2")])
     blobs = len(list((tmp_path / "oci" / "blobs" / "sha256").iterdir()))
     assert blobs == 4 + 3
     index = json.loads((tmp_path / "oci" / "index.json").read_bytes())
@@ -151,7 +152,7 @@ def test_the_layout_is_added_to(made: Sample, tmp_path: Path) -> None:
         {"io.containerd.image.name": "registry.example/team/app:1.2", "org.opencontainers.image.ref.name": "1.2"},
         {"io.containerd.image.name": "registry.example/team/other:2", "org.opencontainers.image.ref.name": "2"},
     ]
-    replaced = write_oci_directory(dest, second.image, NAMES, second.blob)
+    replaced = write_oci_directory(dest, second.contents, NAMES)
     index = json.loads((tmp_path / "oci" / "index.json").read_bytes())
     assert [entry["digest"] for entry in index["manifests"]] == [str(replaced.digest)] * 2
     assert sorted(os.listdir(dest)) == ["blobs", "index.json", "oci-layout"]
@@ -159,7 +160,9 @@ def test_the_layout_is_added_to(made: Sample, tmp_path: Path) -> None:
 
 def test_a_layout_may_have_dockers_types_and_annotations(made: Sample, tmp_path: Path) -> None:
     descriptor = write_oci_directory(
-        str(tmp_path), made.image, NAMES, made.blob, docker_types=True, annotations={"org.example.a": "b"}
+        str(tmp_path),
+        image_contents(made.image, made.blob, docker_types=True, annotations={"org.example.a": "b"}),
+        NAMES,
     )
     assert descriptor.media_type == "application/vnd.docker.distribution.manifest.v2+json"
     data = (tmp_path / "blobs" / "sha256" / descriptor.digest.hex).read_bytes()
@@ -171,7 +174,7 @@ def test_a_layout_may_have_dockers_types_and_annotations(made: Sample, tmp_path:
 
 def test_an_image_without_a_name_is_listed_once(made: Sample, tmp_path: Path) -> None:
     for _ in range(2):
-        write_oci_directory(str(tmp_path), made.image, [], made.blob)
+        write_oci_directory(str(tmp_path), made.contents, [])
     (entry,) = json.loads((tmp_path / "index.json").read_bytes())["manifests"]
     assert "annotations" not in entry
 
@@ -180,21 +183,21 @@ def test_something_else_in_the_way_is_not_overwritten(made: Sample, tmp_path: Pa
     for content in ("{", "[]", '{"manifests": 5}'):
         (tmp_path / "index.json").write_text(content)
         with pytest.raises(ExportError):
-            write_oci_directory(str(tmp_path), made.image, NAMES, made.blob)
+            write_oci_directory(str(tmp_path), made.contents, NAMES)
         assert (tmp_path / "index.json").read_text() == content
 
 
 def test_equal_images_give_equal_bytes(made: Sample, tmp_path: Path) -> None:
     again = small()
     for number, one in enumerate((made, again)):
-        write_oci_archive(str(tmp_path / f"oci{number}"), one.image, NAMES, one.blob)
+        write_oci_archive(str(tmp_path / f"oci{number}"), one.contents, NAMES)
         write_docker_archive(str(tmp_path / f"docker{number}"), one.image, NAMES, one.tar)
     for kind in ("oci", "docker"):
         assert (tmp_path / f"{kind}0").read_bytes() == (tmp_path / f"{kind}1").read_bytes()
 
 
 def test_gnu_tar_lists_the_archive(made: Sample, tmp_path: Path) -> None:
-    write_oci_archive(str(tmp_path / "a.tar"), made.image, NAMES, made.blob)
+    write_oci_archive(str(tmp_path / "a.tar"), made.contents, NAMES)
     listed = run("tar", "-tf", tmp_path / "a.tar").splitlines()
     assert listed[:2] == ["oci-layout", "index.json"]
     assert len(set(listed)) == len(listed)
@@ -203,7 +206,7 @@ def test_gnu_tar_lists_the_archive(made: Sample, tmp_path: Path) -> None:
 def test_a_layer_used_twice_is_written_once(tmp_path: Path) -> None:
     files = [file("a", b"a")]
     twice = sample([files, files])
-    write_oci_archive(str(tmp_path / "oci"), twice.image, NAMES, twice.blob)
+    write_oci_archive(str(tmp_path / "oci"), twice.contents, NAMES)
     write_docker_archive(str(tmp_path / "docker"), twice.image, NAMES, twice.tar)
     for name in ("oci", "docker"):
         with tarfile.open(tmp_path / name) as archive:
@@ -217,9 +220,9 @@ def test_a_damaged_blob_leaves_nothing_behind(made: Sample, tmp_path: Path) -> N
     for damaged in (data[:-1], data[:-1] + b"x"):
         bad.blobs[digest] = damaged
         with pytest.raises(IntegrityError, match=digest.hex):
-            write_oci_archive(str(tmp_path / "a.tar"), bad.image, NAMES, bad.blob)
+            write_oci_archive(str(tmp_path / "a.tar"), bad.contents, NAMES)
         with pytest.raises(IntegrityError, match=digest.hex):
-            write_oci_directory(str(tmp_path / "oci"), bad.image, NAMES, bad.blob)
+            write_oci_directory(str(tmp_path / "oci"), bad.contents, NAMES)
     assert os.listdir(tmp_path) == ["oci"]
     assert not (tmp_path / "oci" / "index.json").exists()
     assert not os.listdir(tmp_path / "oci" / "blobs" / "sha256")
@@ -231,9 +234,9 @@ def test_an_archive_replaces_what_was_there_only_when_it_is_whole(made: Sample, 
     bad = small()
     bad.blobs = dict.fromkeys(bad.blobs, b"")
     with pytest.raises(IntegrityError):
-        write_oci_archive(str(tmp_path / "a.tar"), bad.image, NAMES, bad.blob)
+        write_oci_archive(str(tmp_path / "a.tar"), bad.contents, NAMES)
     assert (tmp_path / "real.tar").read_text() == "before"
-    write_oci_archive(str(tmp_path / "a.tar"), made.image, NAMES, made.blob)
+    write_oci_archive(str(tmp_path / "a.tar"), made.contents, NAMES)
     assert (tmp_path / "a.tar").is_symlink()
     assert tarfile.is_tarfile(tmp_path / "real.tar")
     assert sorted(os.listdir(tmp_path)) == ["a.tar", "real.tar"]
@@ -241,29 +244,29 @@ def test_an_archive_replaces_what_was_there_only_when_it_is_whole(made: Sample, 
 
 def test_a_full_disk_is_a_storage_error(made: Sample) -> None:
     with pytest.raises(StorageError, match="/dev/full"):
-        write_oci_archive("/dev/full", made.image, NAMES, made.blob)
+        write_oci_archive("/dev/full", made.contents, NAMES)
     assert Path("/dev/full").is_char_device()
 
 
 def test_places_that_cannot_be_written(made: Sample, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="directory"):
-        write_oci_archive(str(tmp_path), made.image, NAMES, made.blob)
+        write_oci_archive(str(tmp_path), made.contents, NAMES)
     for dest in (tmp_path / "file" / "a.tar", Path("/proc/nowhere/a.tar")):
         with pytest.raises(ExportError):
-            write_oci_archive(str(dest), made.image, NAMES, made.blob)
+            write_oci_archive(str(dest), made.contents, NAMES)
     with pytest.raises(ExportError):
-        write_oci_directory(str(tmp_path / "file"), made.image, NAMES, made.blob)
+        write_oci_directory(str(tmp_path / "file"), made.contents, NAMES)
 
 
 def test_standard_output(made: Sample, tmp_path: Path) -> None:
-    write_oci_archive(str(tmp_path / "a.tar"), made.image, NAMES, made.blob)
+    write_oci_archive(str(tmp_path / "a.tar"), made.contents, NAMES)
     script = (
         "from support.samples import small\n"
         "from coopery.export.oci_layout import write_oci_archive\n"
         "from coopery.oci.reference import Reference\n"
         "made = small()\n"
-        "write_oci_archive('-', made.image, [Reference.parse('registry.example/team/app:1.2')], made.blob)\n"
+        "write_oci_archive('-', made.contents, [Reference.parse('registry.example/team/app:1.2')])\n"
     )
     place = str(Path(__file__).resolve().parents[1])
     done = subprocess.run(
@@ -279,11 +282,11 @@ def test_a_terminal_is_not_written_to(made: Sample, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(sys, "stdout", Terminal())
     with pytest.raises(ExportError, match="terminal"):
-        write_oci_archive("-", made.image, NAMES, made.blob)
+        write_oci_archive("-", made.contents, NAMES)
 
 
 def test_metadata_has_buildx_keys(made: Sample, tmp_path: Path) -> None:
-    descriptor = write_oci_archive(str(tmp_path / "a.tar"), made.image, NAMES, made.blob)
+    descriptor = write_oci_archive(str(tmp_path / "a.tar"), made.contents, NAMES)
     config = Digest.of(made.image.config.serialize())
     write_metadata(str(tmp_path / "meta.json"), metadata(config, descriptor, [*NAMES, Reference.parse("debian")]))
     assert json.loads((tmp_path / "meta.json").read_bytes()) == {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,24 +195,56 @@ def test_directory_and_tmpfs_mounts(driver: Driver) -> None:
     cache.mkdir(exist_ok=True)
     os.chown(cache, driver.rootfs.stat().st_uid, driver.rootfs.stat().st_gid)
     before = tree(driver.rootfs)
-    mounts = [
-        ["bind", str(cache), "/var/cache/x", False],
-        ["tmpfs", "/scratch", 1 << 20, 0o700],
-        ["bind", str(driver.rootfs / "bin"), "/scratch/tools", True],
-    ]
-    answer = driver.sh(
+    tools = driver.place / "tools"
+    tools.mkdir()
+    (tools / "true").touch()
+    script = (
         "echo kept > /var/cache/x/file; stat -c %a /scratch; echo gone > /scratch/file; touch /scratch/tools/x; "
-        "ls /scratch/tools/true",
-        mounts=mounts,
+        "ls /scratch/tools/true"
     )
+
+    def run(size: int) -> dict[str, Any]:
+        return driver.sh(
+            script,
+            mounts=[
+                ["bind", str(tools), "/scratch/tools", True],
+                ["bind", str(cache), "/var/cache/x", False],
+                ["tmpfs", "/scratch", size, 0o700],
+            ],
+        )
+
+    answer = run(1 << 20)
     if driver.mode == "chroot":
-        assert "can't be had in a chroot" in answer["error"]
+        assert "can't be limited in a chroot" in answer["error"]
         assert answer["hint"]
+        answer = run(0)
     else:
-        assert answer["stdout"] == "700\n/scratch/tools/true\n"
         assert "Read-only file system" in answer["stderr"]
-        assert (cache / "file").read_text() == "kept\n"
+    assert answer["stdout"] == "700\n/scratch/tools/true\n"
+    assert (cache / "file").read_text() == "kept\n"
+    assert (tools / "true").exists()
     assert tree(driver.rootfs) == before
+
+
+def test_places_of_mounts_come_back_whatever_the_step_does_to_them(driver: Driver) -> None:
+    """What a mount hides is there again: under a removed, replaced or moved substitute, and below removed parents."""
+    for way in ("true", "rm -rf /own/place; ln -s /etc /own/place", "mv /own/place /elsewhere", "rm -rf /own"):
+        source = driver.place / "source"
+        source.mkdir()
+        (source / "file").write_text("lent")
+        place = driver.rootfs / "own/place"
+        place.mkdir(parents=True)
+        (place / "kept").write_text("kept")
+        for path in (source, source / "file", place.parent, place, place / "kept"):
+            os.chown(path, driver.rootfs.stat().st_uid, -1)
+        driver.sh(f"{way} 2>/dev/null", mounts=[["bind", str(source), "/own/place", False]])
+        if way != "rm -rf /own":
+            assert (place / "kept").read_text() == "kept", way
+        assert source.is_dir()
+        assert not [name for name in os.listdir(driver.place) if "aside" in name]
+        shutil.rmtree(driver.rootfs / "own", ignore_errors=True)
+        shutil.rmtree(driver.rootfs / "elsewhere", ignore_errors=True)
+        shutil.rmtree(source)
 
 
 def test_a_mount_stub_that_was_filled_in_another_way_is_kept(driver: Driver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from coopery.cache.store import Store
 from coopery.engines.contexts import Contexts
+from coopery.engines.remote_files import RemoteFiles
 from coopery.oci.digest import Digest
 from coopery.plan.ops import CopyOp, Surroundings
+from coopery.progress import make_progress
 from coopery.request import BuildRequest
+from coopery.solver.secrets import Secrets
 from support.plans import World, base, last_key, plan_of
 
 START = "FROM base\nARG P\nARG A=1\nENV E=2\nUSER u\nWORKDIR /w\n"
@@ -185,7 +189,9 @@ class Files:
 
     def key(self, line: str = "COPY . /d") -> Digest:
         with Store(str(self.store)) as store:
-            contexts = Contexts(BuildRequest(context=str(self.root)), store)
+            progress = make_progress("quiet", io.StringIO(), environ={})
+            remote = RemoteFiles(store, Secrets((), {}, lambda value: None), (), progress)
+            contexts = Contexts(BuildRequest(context=str(self.root)), store, remote)
 
             def files(op: CopyOp) -> Digest:
                 return contexts.key(op)

@@ -17,10 +17,11 @@ from registry_support import (
     Request,
     ScriptedServer,
     TokenServer,
-    basic_auth,
     certificate,
     real_registry,
 )
+
+from support.registries import basic_auth
 
 
 @pytest.fixture(scope="session")

@@ -26,10 +26,8 @@ from coopery.registry import RegistryClient
 from coopery.registry.mirrors import Mirrored
 from coopery.registry.settings import RegistrySettings
 from coopery.registry.transport import Transport
+from support.registries import PASSWORD, USER
 
-USER, PASSWORD = "builder", "s3cret"
-# bcrypt of PASSWORD at cost 5; the registry takes no other kind.
-HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n"
 SERVICE = "tests"
 
 
@@ -152,13 +150,6 @@ def real_registry(
         process.wait()
         drain.join()
         process.stderr.close()
-
-
-def basic_auth(folder: Path) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "htpasswd"
-    path.write_text(HTPASSWD)
-    return f'auth: {{htpasswd: {{realm: tests, path: "{path}"}}}}\n'
 
 
 def certificate(folder: Path, name: str = "tests") -> tuple[Path, Path]:

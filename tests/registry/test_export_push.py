@@ -11,6 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from coopery.errors import IntegrityError, RegistryError
+from coopery.export.contents import image_contents
 from coopery.export.registry import Pushed, push
 from coopery.oci.digest import Digest
 from coopery.oci.manifest import Manifest, parse_manifest
@@ -79,7 +80,7 @@ def test_every_name_has_the_image(registry: Registry, client: RegistryClient, bo
     made, step = small(), board.step("exporting")
     blob = Counting(made)
     names = [Reference.parse(f"{registry.host}/push/{name}") for name in ("one:1", "one", "two/deep:1")]
-    pushed = push(client, made.image, names, blob, step=step)
+    pushed = push(client, image_contents(made.image, blob), names, step=step)
     assert [str(item.reference).partition("/")[2] for item in pushed] == [
         "push/one:1",
         "push/one:latest",
@@ -89,7 +90,7 @@ def test_every_name_has_the_image(registry: Registry, client: RegistryClient, bo
         check(registry, item, made)
     # Uploaded once, mounted into the second repository.
     assert set(blob.opened.values()) == {1}
-    again = push(client, made.image, names, blob, step=step)
+    again = push(client, image_contents(made.image, blob), names, step=step)
     assert [(item.descriptor.digest, item.outcome) for item in again] == [
         (item.descriptor.digest, "up to date") for item in pushed
     ]
@@ -102,14 +103,14 @@ def test_blobs_are_mounted_from_where_the_base_came(
 ) -> None:
     base = sample([[file("base", b"base")]])
     origin = Reference.parse(f"{registry.host}/mount/base:1")
-    push(client, base.image, [origin], base.blob, step=step)
+    push(client, base.contents, [origin], step=step)
 
     def never(digest: Digest) -> BinaryIO:
         raise AssertionError(digest)
 
     name = Reference.parse(f"{registry.host}/mount/app:1")
     elsewhere = Reference.parse("elsewhere.invalid/base:1")
-    (pushed,) = push(client, base.image, [name], never, step=step, mount_from=[elsewhere, origin])
+    (pushed,) = push(client, image_contents(base.image, never), [name], step=step, mount_from=[elsewhere, origin])
     check(registry, pushed, base)
 
 
@@ -121,7 +122,7 @@ def test_several_registries_at_once(
     made = small()
     with running_registry(tmp_path_factory.mktemp("second")) as second:
         names = [Reference.parse(f"{host}/several/app:1") for host in (registry.host, second.host)]
-        pushed = push(client, made.image, names, made.blob, step=step)
+        pushed = push(client, made.contents, names, step=step)
         check(registry, pushed[0], made)
         check(second, pushed[1], made)
 
@@ -129,9 +130,9 @@ def test_several_registries_at_once(
 def test_dockers_types_and_annotations(registry: Registry, client: RegistryClient, step: StepProgress) -> None:
     made = small()
     name = Reference.parse(f"{registry.host}/types/app:1")
-    (pushed,) = push(client, made.image, [name], made.blob, step=step, docker_types=True)
+    (pushed,) = push(client, image_contents(made.image, made.blob, docker_types=True), [name], step=step)
     assert check(registry, pushed, made).media_type.startswith("application/vnd.docker.")
-    (pushed,) = push(client, made.image, [name], made.blob, step=step, annotations={"a": "b"})
+    (pushed,) = push(client, image_contents(made.image, made.blob, annotations={"a": "b"}), [name], step=step)
     assert check(registry, pushed, made).annotations == {"a": "b"}
 
 
@@ -143,13 +144,13 @@ def test_no_name_changes_when_a_blob_cannot_be_pushed(
     made.blobs[damaged] = made.blobs[damaged][:-1] + b"x"
     names = [Reference.parse(f"{registry.host}/broken/{name}:1") for name in ("a", "b")]
     with pytest.raises((IntegrityError, RegistryError)):
-        push(client, made.image, names, made.blob, step=step)
+        push(client, made.contents, names, step=step)
     assert registry.tags("broken/a") == registry.tags("broken/b") == []
 
 
 def test_an_image_without_layers(registry: Registry, client: RegistryClient, step: StepProgress) -> None:
     made = sample([])
-    (pushed,) = push(client, made.image, [Reference.parse(f"{registry.host}/empty:1")], made.blob, step=step)
+    (pushed,) = push(client, made.contents, [Reference.parse(f"{registry.host}/empty:1")], step=step)
     check(registry, pushed, made)
 
 
@@ -157,7 +158,7 @@ def test_the_log_says_what_happened_to_each_blob(registry: Registry, client: Reg
     stream, made = io.StringIO(), sample([[file("log", b"log")]])
     step = make_progress("plain", stream, environ={}, ticking=False).step("exporting to image")
     name = Reference.parse(f"{registry.host}/log/app:1")
-    push(client, made.image, [name], made.blob, step=step)
+    push(client, made.contents, [name], step=step)
     (layer,) = made.image.layers
     text = stream.getvalue()
     assert f"#1 layer sha256:{layer.descriptor.digest.hex[:12]} uploaded to {registry.host}/log/app\n" in text

@@ -14,6 +14,7 @@ from registry_support import Credentials, FakeBlobs, Reply, Request, ScriptedSer
 
 from coopery.errors import AuthError, CooperyError, NetworkError, RegistryError
 from coopery.export.immutable import tag_is_immutable
+from coopery.export.contents import image_contents
 from coopery.export.registry import Pushed, push
 from coopery.oci.digest import Digest
 from coopery.oci.reference import Reference
@@ -67,7 +68,7 @@ def test_the_others_finish(
         f"{registry.host}/several/b:1",
     )
     with pytest.raises(AuthError) as caught:
-        push(client, made.image, wanted, made.blob, step=step)
+        push(client, made.contents, wanted, step=step)
     lines = caught.value.message.splitlines()
     assert lines[0] == "2 of 4 destinations failed:"
     assert lines[1].startswith(f"  {token_registry}/private/app:1: ")
@@ -79,7 +80,7 @@ def test_the_others_finish(
 def test_a_lone_destination_fails_in_its_own_words(down: str, client: RegistryClient, step: StepProgress) -> None:
     made = small()
     with pytest.raises(NetworkError) as caught:
-        push(client, made.image, names(f"{down}/app:1"), made.blob, step=step)
+        push(client, made.contents, names(f"{down}/app:1"), step=step)
     assert caught.value.message == f"{down} refused the connection"
 
 
@@ -94,7 +95,7 @@ def test_a_blob_is_opened_once_for_each_registry(
 
     with running_registry(tmp_path / "second") as second:
         wanted = [f"{host}/{name}:1" for host in (registry.host, second.host) for name in ("once/a", "once/b")]
-        push(client, made.image, names(*wanted), blob, step=step)
+        push(client, image_contents(made.image, blob), names(*wanted), step=step)
         assert set(opened.values()) == {2}
         assert second.tags("once/b") == ["1"]
 
@@ -103,7 +104,7 @@ def test_a_registry_that_lost_a_blob_gets_it_again(serve: Serve, client: Registr
     made, api = small(), FakeApi()
     api.forget = 1
     server = serve(api)
-    (pushed,) = push(client, made.image, names(f"{server.host}/app:1"), made.blob, step=step)
+    (pushed,) = push(client, made.contents, names(f"{server.host}/app:1"), step=step)
     assert pushed.outcome == "pushed"
     assert len(server.sent("PUT", "/manifests/")) == 2
 
@@ -155,9 +156,8 @@ def attempt(
     warnings: list[str] = []
     pushed = push(
         client,
-        made.image,
+        made.contents,
         names(f"{server.host}/app:1"),
-        made.blob,
         step=step,
         ignore_immutable=warnings.append if ignore else None,
     )

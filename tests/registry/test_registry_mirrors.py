@@ -19,7 +19,6 @@ from registry_support import (
     Reply,
     Request,
     ScriptedServer,
-    basic_auth,
     blob_of,
     client,
     push_image,
@@ -35,6 +34,7 @@ from coopery.ports import Credential, Source
 from coopery.registry import RegistryClient, fetch_image
 from coopery.registry.mirrors import Mirrored
 from coopery.registry.settings import registry_settings
+from support.registries import basic_auth
 
 Serve = Callable[[Callable[[Request], Reply]], ScriptedServer]
 MANIFEST = json.dumps(

@@ -15,6 +15,7 @@ from subprocess import CompletedProcess
 import pytest
 from faulty_proxy import Fault, FaultyProxy
 
+from coopery.request import OBJECT_STORES
 from plainoci import flatten
 from plainregistry import Pulled, Registry, pull
 from support.actions_cache import READ, WRITE, ActionsCacheService
@@ -108,12 +109,15 @@ def both(spec: str, more: str = "") -> tuple[str, ...]:
     return "--cache-from", spec.replace("dest=", "src="), "--cache-to", spec + more
 
 
-@pytest.fixture(params=["registry", "local", "gha"])
+@pytest.fixture(params=["registry", "local", "gha", *OBJECT_STORES])
 def remote(
     request: pytest.FixtureRequest, registry: Registry, tmp_path: Path
 ) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """The options for one cache of each kind, and the environment that goes with them."""
-    if request.param == "local":
+    if request.param in OBJECT_STORES:
+        store = request.getfixturevalue("object_store")(request.param)
+        yield both(f"{store.spec},prefix=builds/{os.urandom(4).hex()}", ",mode=max"), dict(store.env)
+    elif request.param == "local":
         yield both(f"type=local,dest={tmp_path / 'cache'}", ",mode=max"), {}
     elif request.param == "gha":
         with ActionsCacheService() as service:

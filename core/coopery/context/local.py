@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, Protocol
 
 from coopery import kernel
@@ -45,8 +45,11 @@ class Memory(Protocol):
 class LocalContext:
     """The files below a directory, without those that the ignore rules leave out."""
 
-    def __init__(self, root: str, rules: IgnoreRules | None, memory: Memory) -> None:
-        """ContextError if `root` isn't a directory that can be read."""
+    keep_owner = False
+
+    def __init__(self, root: str, rules: IgnoreRules | None, memory: Memory, left_out: Iterable[str] = ()) -> None:
+        """`left_out` are directories that are no part of any context, wherever they lie: caches. ContextError if
+        `root` isn't a directory that can be read."""
         try:
             self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -55,6 +58,7 @@ class LocalContext:
         self.root = root
         self._rules = rules
         self._memory = memory
+        self._left_out = {found for path in left_out if (found := _identity(path))}
         self._inodes: dict[tuple[int, int], object] = {}
         self._stats: dict[bytes, Fingerprint] = {}
         known = memory.load()
@@ -94,10 +98,10 @@ class LocalContext:
         return nodes
 
     def _node(self, path: bytes, found: os.DirEntry[str], directory: int) -> Node | None:
-        """The node of a directory entry; None for what is ignored and for sockets."""
+        """The node of a directory entry; None for what is ignored or left out, and for sockets."""
         info = found.stat(follow_symlinks=False)
         kind = _KINDS.get(stat.S_IFMT(info.st_mode))
-        if kind is None:
+        if kind is None or (kind is Kind.DIRECTORY and (info.st_dev, info.st_ino) in self._left_out):
             return None
         ignored = False
         if self._rules is not None:
@@ -182,6 +186,15 @@ class LocalContext:
         shown = os.path.join(self.root, os.fsdecode(path))
         hint = "make it readable, or leave it out with a line in .dockerignore"
         return ContextError(f"can't read {shown} in the build context: {error.strerror}", hint=hint)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a directory from others, whatever path leads to it; None if it isn't there."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
 
 
 def _fingerprint(info: os.stat_result) -> Fingerprint:

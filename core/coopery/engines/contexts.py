@@ -5,25 +5,31 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from coopery.cache.store import Store
+from coopery.context.download import file_name
 from coopery.context.local import LocalContext
+from coopery.dockerfile.git_url import without_credentials
 from coopery.dockerfile.ignore import IgnoreRules
+from coopery.engines.context_places import is_web, places_of
+from coopery.engines.remote_files import RemoteFiles
 from coopery.errors import ContextError, DockerfileError, UsageError
 from coopery.oci.digest import Digest
-from coopery.plan.keys import download_key, inline_key
+from coopery.plan.keys import download_key, inline_key, pinned_key
 from coopery.plan.ops import CopyOp
+from coopery.plan.selection import sources_in
 from coopery.request import BuildRequest
 from coopery.solver.layers import Once
-from coopery.tree.sources import content_key, match_sources
+from coopery.tree.entry import Kind
+from coopery.tree.sources import Source, content_key, exact_source
 
 if TYPE_CHECKING:
-    from coopery.context.download import Download
-    from coopery.context.files import FileSource
+    from coopery.context.files import ContextFiles, FileSource
 
-_REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 #: Nobody writes Dockerfiles of this size by hand; a device or a mistaken path may be endless.
 _LARGEST_DOCKERFILE = 16 << 20
 
@@ -48,54 +54,68 @@ class StoredMemory:
 class Contexts:
     """The main context, the named ones, and what ADD downloads."""
 
-    def __init__(self, request: BuildRequest, store: Store) -> None:
+    def __init__(self, request: BuildRequest, store: Store, remote: RemoteFiles) -> None:
         """UsageError for a context of a kind that can't be used."""
-        for name, where in (("", request.context), *request.build_contexts.items()):
-            if where.startswith((*_REMOTE, "oci-layout://", "target:")):
-                shown = f"--build-context {name}={where}" if name else where
-                hint = "give a directory (clone or download it first), or docker-image://NAME for a named context"
-                raise UsageError(f"{shown}: a build context of this kind can't be read", hint=hint)
-        for name, where in request.build_contexts.items():
-            if not where.startswith("docker-image://") and not os.path.isdir(where):
-                hint = f"give a directory or an image: --build-context {name}=docker-image://NAME"
-                raise UsageError(f"--build-context {name}={where}: there is no such directory", hint=hint)
+        self.places = places_of(request)
         self._request = request
         self._store = store
-        self._open: dict[str, LocalContext] = {}
-        self._downloads: Once[str, Download] = Once()
+        self.remote = remote
+        self._local: dict[str, LocalContext] = {}
+        self._fetched: Once[str, ContextFiles] = Once()
+        self._plain = ""  # the path of the Dockerfile that was sent, or downloaded, in place of a context
         self._rules_path = ""
 
     def close(self) -> None:
         """Keep what was learnt of files for the next build."""
-        for context in self._open.values():
+        for context in self._local.values():
             context.close()
 
     # ---------------------------------------------------------------------------------------------- Dockerfile
 
     def dockerfile(self) -> tuple[bytes, str]:
         """The Dockerfile's text, and its name for messages. DockerfileError if it can't be read."""
-        request = self._request
-        if request.dockerfile == "-" or (request.context == "-" and not request.dockerfile):
+        given, main = self._request.dockerfile, self.places[""]
+        if given == "-":
+            if main.kind == "stdin":
+                hint = "give one of them by name"
+                raise UsageError("the context and the Dockerfile can't both come from standard input", hint=hint)
             return sys.stdin.buffer.read(_LARGEST_DOCKERFILE), "Dockerfile"
-        if request.context == "-":
-            raise UsageError("with `-` as the context the Dockerfile comes from standard input: leave --file out")
-        if not os.path.isdir(request.context):
+        if is_web(given):
+            return _read_some(self.remote.download(given).path), without_credentials(given)
+        if main.kind != "directory" and not os.path.isabs(given):
+            return self._sent_dockerfile(given)
+        if main.kind == "directory" and not os.path.isdir(main.where):
             raise ContextError(
-                f"the build context {request.context} is not a directory",
+                f"the build context {main.where} is not a directory",
                 hint="the last argument of `coopery build` is a directory; the Dockerfile is given by --file",
             )
-        path = request.dockerfile or os.path.join(request.context, "Dockerfile")
-        if request.dockerfile.startswith(_REMOTE):
-            raise UsageError(f"--file {path}: a Dockerfile is read from a file", hint="download it first")
+        path = given or os.path.join(main.where, "Dockerfile")
         try:
-            with open(path, "rb") as file:
-                text = file.read(_LARGEST_DOCKERFILE)
+            text = _read_some(path)
         except OSError as error:
             raise DockerfileError(
-                f"can't read the Dockerfile {path}: {error.strerror}", hint=self._dockerfile_hint(request)
+                f"can't read the Dockerfile {path}: {error.strerror}", hint=self._dockerfile_hint(self._request)
             ) from error
         self._rules_path = path + ".dockerignore"
         return text, path
+
+    def _sent_dockerfile(self, given: str) -> tuple[bytes, str]:
+        """The Dockerfile in a context that isn't a directory here, or in place of one."""
+        main = self.places[""]
+        files = self._context("")
+        if self._plain:
+            if given:
+                where = "standard input" if main.kind == "stdin" else str(main)
+                raise UsageError(f"{where} is a Dockerfile, no context that has {given}", hint="leave --file out")
+            return _read_some(self._plain), "Dockerfile"
+        name = given or "Dockerfile"
+        node = files.tree.lookup(os.fsencode(name))
+        if node is None or node.entry.kind is not Kind.FILE:
+            near = sorted(os.fsdecode(key) for key in files.tree.root.children or () if b"ockerfile" in key)
+            hint = f"there is {', '.join(near)}: name it with --file" if near else "name the Dockerfile with --file"
+            raise DockerfileError(f"there is no {name} in the build context {main}", hint=hint)
+        with files.open(node) as file:
+            return file.read(min(node.entry.size, _LARGEST_DOCKERFILE)), name
 
     @staticmethod
     def _dockerfile_hint(request: BuildRequest) -> str:
@@ -108,16 +128,49 @@ class Contexts:
 
     # --------------------------------------------------------------------------------------------------- files
 
-    def _context(self, name: str) -> LocalContext:
-        if name not in self._open:
-            root = self._request.build_contexts[name] if name else self._request.context
-            if root == "-":
-                root = os.path.join(self._store.tmp, "empty-context")
-                os.makedirs(root, exist_ok=True)
-            root = os.path.abspath(root)
+    def _context(self, name: str) -> ContextFiles:
+        place = self.places[name]
+        if place.kind != "directory":
+            return self._fetched.get(name, lambda: self._fetch(name))
+        if name not in self._local:
+            root = os.path.abspath(place.where)
             rules = self._rules(root, self._rules_path if not name else "")
-            self._open[name] = LocalContext(root, rules, StoredMemory(self._store, root))
-        return self._open[name]
+            self._local[name] = LocalContext(root, rules, StoredMemory(self._store, root), self._caches())
+        return self._local[name]
+
+    def _fetch(self, name: str) -> ContextFiles:
+        """A context that isn't a directory here. An archive from the web is the main one's files, as in BuildKit; all
+        else from there is one file."""
+        from coopery.context.files import DownloadedFile, InlineFiles
+
+        place = self.places[name]
+        if place.git:
+            return self.remote.git(place.git, own=True)
+        if place.kind == "stdin":
+            path = self._store.temporary()
+            with open(path, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+            archive = self.remote.archive(path, "standard input")
+            self._plain = "" if archive else path
+            return archive or InlineFiles({}, 0)
+        found = self.remote.download(place.where)
+        archive = None if name else self.remote.archive(found.path, str(place))
+        self._plain = found.path if not name and archive is None else self._plain
+        return archive or DownloadedFile(found.path, b"context", found.mtime_ns, found.digest)
+
+    def _caches(self) -> list[str]:
+        """The directories of caches: a job's cache often has to lie in its project. Made if missing, to be known."""
+        for spec in self._request.cache_to:
+            if spec.path:
+                with contextlib.suppress(OSError):  # writing to it says why
+                    os.makedirs(spec.path, exist_ok=True)
+        caches = [spec.path for spec in (*self._request.cache_from, *self._request.cache_to) if spec.path]
+        return [os.path.dirname(self._store.root), self._store.root, *caches]
+
+    def ignore_rules(self) -> IgnoreRules | None:
+        """Those of the main context, None if it has no ignore file. ContextError if that can't be read."""
+        main = self.places[""]
+        return self._rules(os.path.abspath(main.where), self._rules_path) if main.kind == "directory" else None
 
     @staticmethod
     def _rules(root: str, beside_dockerfile: str) -> IgnoreRules | None:
@@ -138,21 +191,52 @@ class Contexts:
         if op.source.kind == "inline":
             return inline_key([(file.name, file.content) for file in op.inline])
         if op.source.kind == "url":
-            found = self._download(op.source.name)
+            if op.checksum:  # it says what there is: nothing has to be asked
+                return pinned_key(file_name(op.source.name), op.checksum)
+            found = self.remote.download(op.source.name)
             return download_key(found.name, found.digest, found.mtime_ns)
+        if op.source.git:
+            return self.remote.git_key(op.source.git, own=False)
         context = self._context(op.source.name)
-        return Digest("sha256", content_key(match_sources(context.tree, op.sought), context.digest).hex())
+        return _content_key(context, sources_in(op, context.tree))
+
+    def find(self, op: CopyOp) -> None:
+        """Look for the files that a COPY or ADD selects in a context. ContextError if they aren't there."""
+        if op.source.kind == "context":
+            sources_in(op, self._context(op.source.name).tree)
 
     def source(self, op: CopyOp) -> FileSource:
         """Where a COPY or ADD takes its files from."""
         if op.source.kind == "url":
             from coopery.context.files import DownloadedFile
 
-            found = self._download(op.source.name)
-            return DownloadedFile(found.path, found.name.encode("utf-8", "surrogateescape"), found.mtime_ns)
+            found = self.remote.download(op.source.name, op.checksum)
+            name = found.name.encode("utf-8", "surrogateescape")
+            return DownloadedFile(found.path, name, found.mtime_ns, found.digest)
+        if op.source.git:
+            return self.remote.git(op.source.git, own=False)
         return self._context(op.source.name)
 
-    def _download(self, url: str) -> Download:
-        from coopery.context.download import download
+    def mounted_key(self, name: str, path: str) -> Digest:
+        """The key of the file or directory that a mount shows of the context `name`. ContextError if it isn't there."""
+        context = self._context(name)
+        sought = path.encode("utf-8", "surrogateescape")
+        _, node = exact_source(context.tree, sought)
+        return _content_key(context, [Source(sought, node)])
 
-        return self._downloads.get(url, lambda: download(url, self._store.temporary()))
+    def find_mounted(self, name: str, path: str) -> None:
+        """Look for the file or directory that a mount shows of a context. ContextError if it isn't there."""
+        exact_source(self._context(name).tree, path.encode("utf-8", "surrogateescape"))
+
+    def files(self, name: str) -> FileSource:
+        """The files of a context; of the main one by the empty name."""
+        return self._context(name)
+
+
+def _content_key(context: ContextFiles, sources: Sequence[Source]) -> Digest:
+    return Digest("sha256", content_key(sources, context.digest, keep_owner=context.keep_owner).hex())
+
+
+def _read_some(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_LARGEST_DOCKERFILE)

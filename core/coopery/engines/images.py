@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from coopery.cache.store import Store
+from coopery.engines.layouts import parse_name
 from coopery.errors import CooperyError, IntegrityError, NetworkError
 from coopery.oci.config import ImageConfig
 from coopery.oci.descriptor import Descriptor
@@ -21,59 +22,59 @@ from coopery.solver.layers import Once
 
 
 class Images:
-    """Resolves each reference once in a build. Safe to use from any thread."""
+    """Resolves each reference once in a build, for all platforms by the same index. Safe to use from any thread."""
 
-    def __init__(self, store: Store, registry: Source, platform: Platform, progress: Progress, *, pull: bool) -> None:
-        """Images are those for `platform`. With `pull` a registry that doesn't answer is an error in any case."""
+    def __init__(self, store: Store, registry: Source, progress: Progress, *, pull: bool, titled: bool = False) -> None:
+        """With `pull` a registry that doesn't answer is an error in any case. `titled` steps say for which platform
+        they are."""
         self._store = store
         self._registry = registry
-        self._platform = platform
         self._progress = progress
         self._pull = pull
-        self._once: Once[str, BaseImage] = Once()
+        self._titled = titled
+        self._once: Once[tuple[str, Platform], BaseImage] = Once()
+        self._first: Once[Reference, tuple[Platform, Fetched]] = Once()
 
-    def get(self, name: str) -> BaseImage:
-        """The image that `name` means. UsageError if it isn't a reference; the registry's errors."""
-        return self._once.get(name, lambda: self._resolve(name))
+    def get(self, name: str, platform: Platform) -> BaseImage:
+        """The image that `name` means for `platform`. UsageError if it isn't a reference; the registry's errors."""
+        return self._once.get((name, platform), lambda: self._resolve(name, platform))
 
-    def _resolve(self, name: str) -> BaseImage:
-        reference = Reference.parse(name).or_latest()
-        step = self._progress.step(f"[internal] load metadata for {reference}")
+    def _resolve(self, name: str, wanted: Platform) -> BaseImage:
+        reference = parse_name(name).or_latest()
+        title = f"{wanted} internal" if self._titled else "internal"
+        step = self._progress.step(f"[{title}] load metadata for {reference}")
         step.start()
         try:
-            fetched = self._fetch(reference)
+            # A tag may move at any time: the platforms after the first one look into the index that this one found.
+            first, fetched = self._first.get(reference, lambda: (wanted, self._fetch(reference, wanted)))
+            if first != wanted:
+                fetched = self._fetch(fetched.reference, wanted)
             image = image_of(fetched)
         except CooperyError as error:
             step.failed(error.message)
             raise
-        platform = image.config.platform
-        if not platform.satisfies(self._platform):
-            self._progress.warn(f"{name} is for {platform}, not for {self._platform}")
         step.done()
         return BaseImage(name, image, fetched)
 
-    def _fetch(self, reference: Reference) -> Fetched:
-        known = self._known(reference)
+    def _fetch(self, reference: Reference, platform: Platform) -> Fetched:
+        known = self._known(reference, platform)
         if known and reference.digest:
             return known
         try:
             current = self._registry.head(reference) if known else None
             if known and current and current.digest == known.top.digest:
                 return known
-            fetched = fetch_image(self._registry, reference, self._platform)
+            fetched = fetch_image(self._registry, reference, platform)
         except NetworkError as error:
             if known is None or self._pull:
                 raise
             self._progress.warn(f"{error.message}; going on with {known.reference} from the cache")
             return known
-        self._remember(reference, fetched)
+        self._remember(reference, platform, fetched)
         return fetched
 
-    def _document(self, reference: Reference) -> str:
-        return hashlib.sha256(f"{reference} {self._platform}".encode()).hexdigest()
-
-    def _known(self, reference: Reference) -> Fetched | None:
-        value: Any = self._store.read_document("images", self._document(reference))
+    def _known(self, reference: Reference, platform: Platform) -> Fetched | None:
+        value: Any = self._store.read_document("images", _document(reference, platform))
         try:
             top, manifest = Descriptor.from_json(value["top"]), Descriptor.from_json(value["manifest"])
             manifest_data = self._store.read_blob(manifest.digest)
@@ -84,7 +85,7 @@ class Images:
             return None
         return Fetched(reference.at(top.digest), top, manifest, manifest_data, config_data)
 
-    def _remember(self, reference: Reference, fetched: Fetched) -> None:
+    def _remember(self, reference: Reference, platform: Platform, fetched: Fetched) -> None:
         self._store.put_blob(fetched.manifest_data)
         config = self._store.put_blob(fetched.config_data)
         value = {
@@ -93,7 +94,11 @@ class Images:
             "manifest": fetched.manifest.to_json(),
             "config": str(config),
         }
-        self._store.write_document("images", self._document(reference), value)
+        self._store.write_document("images", _document(reference, platform), value)
+
+
+def _document(reference: Reference, platform: Platform) -> str:
+    return hashlib.sha256(f"{reference} {platform}".encode()).hexdigest()
 
 
 def image_of(fetched: Fetched) -> Image:

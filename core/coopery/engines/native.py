@@ -6,46 +6,48 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from coopery.archive.compress import Codec
 from coopery.cache.records import LocalRecords
 from coopery.cache.store import Store
-from coopery.dockerfile import parse
+from coopery.engines.account import BuildReport, image_account, reused, told_once
+from coopery.engines.built import BuiltImage
 from coopery.engines.contexts import Contexts
 from coopery.engines.images import Images
-from coopery.engines.lookups import Lookups
-from coopery.engines.outputs import Delivered, Delivery, check_outputs, names_of
+from coopery.engines.layouts import WithLayouts
+from coopery.engines.outputs import (
+    Delivered,
+    Delivery,
+    check_outputs,
+    codec_of,
+    contents_of,
+    is_indexed,
+    names_of,
+)
+from coopery.engines.planning import Planned, plan_build
 from coopery.engines.pools import Pools, is_stop
 from coopery.engines.preflight import Preflight
+from coopery.engines.remote_files import RemoteFiles
+from coopery.engines.runnable import check_runnable
 from coopery.engines.uploader import Uploader
-from coopery.errors import CooperyError, Interrupted, UsageError
-from coopery.oci.descriptor import Descriptor
+from coopery.errors import CooperyError, Interrupted, StepFailed
 from coopery.oci.digest import Digest
-from coopery.oci.image import Image
-from coopery.oci.platform import host
-from coopery.oci.reference import Reference
-from coopery.plan.ops import Surroundings
-from coopery.plan.outline import Outline, outline
-from coopery.plan.plan import BaseImage, Plan
-from coopery.plan.planner import make_plan
+from coopery.oci.platform import Platform
+from coopery.plan.plan import Plan
 from coopery.ports import Progress, Registry, Sandbox, Snapshotter, Source
 from coopery.request import BuildRequest
 from coopery.solver.assemble import assemble
+from coopery.solver.hits import StageWork
 from coopery.solver.layers import Layers, Once
+from coopery.solver.secrets import Secrets
 from coopery.solver.settings import RunSettings
 from coopery.solver.solver import Means, Solver
 from coopery.solver.times import timestamp
 from coopery.tree.tree import Tree
 
 if TYPE_CHECKING:
+    from coopery.engines.remote import OpenCache, Remote
     from coopery.solver.runtime import StepEnvironment
-
-
-#: A build arg, or a global ARG, that takes the place of the clock (reproducible-builds.org/specs/source-date-epoch).
-_EPOCH = "SOURCE_DATE_EPOCH"
-_LONGEST_EPOCH = 11  # digits: until the year 5138
 
 
 class Workshop(Protocol):
@@ -66,16 +68,8 @@ class Workshop(Protocol):
     def scratch_is_full(self) -> bool:
         """Whether the first snapshotter's scratch space has run out."""
 
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build did, as one value."""
-
-    image: Image
-    config_digest: Digest
-    manifest: Descriptor
-    names: tuple[Reference, ...]
-    delivered: tuple[Delivered, ...]
+    def obstacles(self, platforms: Sequence[Platform]) -> Mapping[Platform, str]:
+        """Why commands for each of `platforms` can't be run here, empty where they can."""
 
 
 class NativeEngine:
@@ -89,9 +83,10 @@ class NativeEngine:
         workshop: Workshop,
         environ: Mapping[str, str],
         mask: Callable[[bytes], None],
+        open_cache: OpenCache,
     ) -> None:
         """Images are pulled from `source` and pushed to `registry`. `environ` is where secrets come from that
-        are given by variable; `mask` is told each value that is read.
+        are given by variable; `mask` is told each value that is read. `open_cache` opens remote caches.
         """
         self.store = store
         self.source = source
@@ -99,20 +94,17 @@ class NativeEngine:
         self.workshop = workshop
         self.environ = environ
         self.mask = mask
+        self.open_cache = open_cache
 
     def build(self, request: BuildRequest, progress: Progress) -> BuildReport:
         """Do what `request` asks. CooperyError of the class that fits when it can't be done."""
-        if not request.platform.satisfies(host()):
-            raise UsageError(
-                f"--platform {request.platform}: this machine runs {host()} and builds for that only",
-                hint="build on a machine of that platform",
-            )
         check_outputs(request)
         with contextlib.ExitStack() as stack:
             pools = Pools(stack, request.parallel)
-            contexts = Contexts(request, self.store)
+            secrets = Secrets(request.secrets, self.environ, self.mask)
+            contexts = Contexts(request, self.store, RemoteFiles(self.store, secrets, request.ssh, progress))
             stack.callback(contexts.close)
-            return _Build(self, request, progress, contexts, pools, stack).run()
+            return _Build(self, request, progress, contexts, secrets, pools, stack).run()
 
 
 class _Build:
@@ -124,6 +116,7 @@ class _Build:
         request: BuildRequest,
         progress: Progress,
         contexts: Contexts,
+        secrets: Secrets,
         pools: Pools,
         stack: contextlib.ExitStack,
     ) -> None:
@@ -133,82 +126,81 @@ class _Build:
         self._request = request
         self._progress = progress
         self._contexts = contexts
+        self._secrets = secrets
         self._pools = pools
         self._records = LocalRecords(engine.store)
-        codec = _codec(request)
-        self._layers = Layers(engine.store, self._records, engine.source, codec, pools.compress)
-        self._images = Images(engine.store, engine.source, request.platform, progress, pull=request.pull)
+        codec = codec_of(request)
+        source = WithLayouts(engine.source, request.build_contexts)
+        self._layers = Layers(engine.store, self._records, source, codec, pools.compress, progress.warn)
+        self._images = Images(engine.store, source, progress, pull=request.pull, titled=is_indexed(request))
         self._environment: Once[str, StepEnvironment] = Once()
         self._epoch_ns: int | None = None  # SOURCE_DATE_EPOCH
+        self._remote: Remote | None = None  # caches
+        self._began = time.monotonic()
 
     def run(self) -> BuildReport:
         """From the Dockerfile to the outputs."""
         request = self._request
-        lined, plan = self._plan()
-        for text in plan.warnings:
+        planned = plan_build(request, self._contexts, self._images, self._pools, self._progress)
+        self._epoch_ns = planned.epoch_ns
+        for text in planned.warnings:
             self._progress.warn(text)
         pushed = [name for output in request.outputs if output.push for name in names_of(output.names or request.tags)]
         uploader = Uploader(self._layers, self._engine.registry, pushed, self._pools.send)
         self._stack.push(lambda kind, *_: None if is_stop(kind) else uploader.finish())
         checked = pushed if request.check_push else ()
         preflight = Preflight(self._engine.registry, checked, self._pools.resolve, self._progress)
-        base = plan.lineage[0].base_image
-        image = self._solve(lined, plan, uploader, preflight, base)
-        preflight.finish()
-        uploader.finish()
-        delivery = Delivery(
-            request, image, base, self._layers, self._engine.registry, lambda: self._tree(image, base), self._progress
-        )
-        return self._report(image, delivery.deliver(request.outputs))
+        if request.cache_from or request.cache_to:
+            self._remote = self._open_caches(planned.plans, uploader)
+        while True:
+            try:
+                built = self._solve(planned, uploader, preflight)
+                preflight.finish()
+                uploader.finish()
+                delivered = self._deliver(built)
+                break
+            except (Interrupted, StepFailed):
+                raise
+            except CooperyError:
+                # Where a remote cache promised too much its step is run after all; all else is there by now.
+                if not self._layers.recover():
+                    raise
+        if self._remote:
+            self._remote.finish()
+        return self._report(built, delivered)
 
-    # ---------------------------------------------------------------------------------------------------- plan
+    def _deliver(self, built: Sequence[BuiltImage]) -> list[Delivered]:
+        request, layers = self._request, self._layers
+        if any(not output.push and output.type not in ("image", "registry") for output in request.outputs):
+            # What is written in one go must not break off for want of a layer.
+            above = dict.fromkeys(layer.diff_id for each in built for layer in each.above)
+            futures = [self._pools.fetch.submit(layers.stored, diff_id) for diff_id in above]
+            for future in futures:
+                future.result()
+        return Delivery(request, built, layers, self._engine.registry, self._tree, self._progress).deliver()
 
-    def _plan(self) -> tuple[Outline, Plan]:
-        request = self._request
-        step = self._progress.step("[internal] load build definition")
-        step.start()
-        try:
-            text, name = self._contexts.dockerfile()
-            dockerfile = parse(text, name)
-            lined = outline(
-                dockerfile,
-                target=request.target,
-                platform=request.platform,
-                build_args=request.build_args,
-                contexts=request.build_contexts,
-            )
-        except CooperyError as error:
-            step.failed(error.message)
-            raise
-        step.done()
-        self._epoch_ns = _epoch_ns(request.build_args.get(_EPOCH) or lined.globals.get(_EPOCH, ""))
-        # All references are known now: resolve them at once, while the context is being read.
-        for reference in lined.images:
-            self._pools.resolve.submit(self._images.get, reference)
-        plan = make_plan(
-            lined,
-            Lookups(self._images, self._contexts, dockerfile.lines),
-            platform=request.platform,
-            build_args=request.build_args,
-            labels=request.labels,
-            contexts=request.build_contexts,
-            around=Surroundings(
-                request.network,
-                tuple(name for name, _ in request.add_hosts),
-                tuple(f"{limit.name}={limit.soft}:{limit.hard}" for limit in request.ulimits),
-                request.shm_size,
-                "" if self._epoch_ns is None else str(self._epoch_ns),
-            ),
+    def _open_caches(self, plans: Sequence[Plan], uploader: Uploader) -> Remote:
+        from coopery.engines.remote import Remote
+
+        remote = Remote(
+            self._request,
+            self._engine.open_cache,
+            plans,
+            self._layers,
+            self._records,
+            uploader,
+            self._pools,
+            self._progress,
         )
-        return lined, plan
+        self._stack.push(lambda kind, *_: None if is_stop(kind) else remote.settle())
+        return remote
 
     # --------------------------------------------------------------------------------------------------- solve
 
-    def _solve(
-        self, lined: Outline, plan: Plan, uploader: Uploader, preflight: Preflight, base: BaseImage | None
-    ) -> Image:
-        request, workshop = self._request, self._engine.workshop
-        lineage = {stage.index for stage in plan.lineage}
+    def _solve(self, planned: Planned, uploader: Uploader, preflight: Preflight) -> list[BuiltImage]:
+        request, workshop, plans = self._request, self._engine.workshop, planned.plans
+        lineage = {stage.index for plan in plans for stage in plan.lineage}
+        bases = [plan.lineage[0].base_image for plan in plans]
         means = Means(
             store=self._engine.store,
             records=self._records,
@@ -218,6 +210,7 @@ class _Build:
             environment=self._step_environment,
             scratch_is_full=workshop.scratch_is_full,
             sources=self._contexts.source,
+            contexts=self._contexts.files,
             fetch_pool=self._pools.fetch,
             archive_pool=self._pools.archive,
             now_ns=self._now_ns,
@@ -225,25 +218,36 @@ class _Build:
 
         def on_start() -> None:
             preflight.start()
-            if base:
-                uploader.base(base.image.layers, base.fetched.reference)
+            for base in bases:
+                if base:
+                    uploader.base(base.image.layers, base.fetched.reference)
 
         def on_layer(stage: int, diff_id: Digest) -> None:
             # Layers of other stages are in no image: they need no blob.
             if stage in lineage:
                 uploader.layer(diff_id)
 
+        remote = self._remote
+
+        def on_work(work: Mapping[int, StageWork]) -> None:
+            check_runnable(plans[0], work, workshop.obstacles, planned.source)
+            if remote:
+                remote.found(work)
+
         solver = Solver(
-            plan,
+            plans,
             means,
             self._progress,
-            source=lined.dockerfile.lines,
+            source=planned.source,
             settings=RunSettings(request.add_hosts, request.shm_size, request.ulimits),
             use_cache=not request.no_cache,
             parallel=max(4, 2 * (os.cpu_count() or 1)),
             on_start=on_start,
             may_run=preflight.passed,
             on_layer=on_layer,
+            lookup=remote.lookup if remote else self._records.lookup,
+            on_work=on_work,
+            on_record=remote.step if remote else lambda stage, record: None,
         )
         try:
             outcomes = solver.solve()
@@ -253,64 +257,69 @@ class _Build:
             raise
         now = timestamp(self._now_ns())
         epoch = timestamp(self._epoch_ns) if self._epoch_ns is not None else ""
-        return assemble(plan, outcomes, self._layers.encode, now=now, epoch=epoch)
+        built = []
+        for plan, base, found in zip(plans, bases, outcomes, strict=True):
+            image = assemble(plan, found, self._layers.encode, now=now, epoch=epoch)
+            built.append(BuiltImage(plan.platform, remote.inlined(plan, image, found) if remote else image, base))
+        return built
 
     def _now_ns(self) -> int:
         return time.time_ns() if self._epoch_ns is None else self._epoch_ns
 
     def _step_environment(self) -> StepEnvironment:
+        from coopery.solver.mounted import Mounted
         from coopery.solver.runtime import StepEnvironment, secrets_directory
 
         def make() -> StepEnvironment:
-            engine = self._engine
+            engine, request = self._engine, self._request
             directory = secrets_directory(engine.store.tmp, private_mounts=engine.workshop.private_mounts)
-            memory = self._stack.enter_context(directory)
-            return StepEnvironment(engine.store, self._request.secrets, engine.environ, memory, engine.mask)
+            memory, mounted = self._stack.enter_context(directory), Mounted(self._layers)
+            return StepEnvironment(engine.store, mounted, self._secrets, request.ssh, memory)
 
         return self._environment.get("", make)
 
     # -------------------------------------------------------------------------------------------------- result
 
-    def _tree(self, image: Image, base: BaseImage | None) -> Tree:
+    def _tree(self, built: BuiltImage) -> Tree:
+        base = built.base
         below = base.image.layers if base else ()
         stored = [self._layers.fetch(layer, base.fetched.reference) for layer in below if base]
-        stored += [self._layers.stored(layer.diff_id) for layer in image.layers[len(below) :]]
+        stored += [self._layers.stored(layer.diff_id) for layer in built.above]
         return self._layers.tree(stored)
 
-    def _report(self, image: Image, delivered: Sequence[Delivered]) -> BuildReport:
-        request = self._request
-        manifest, _ = image.manifest(annotations=request.annotations)
-        data = manifest.serialize()
-        descriptor = next(
-            (item.descriptor for item in delivered if item.descriptor),
-            Descriptor(manifest.media_type, Digest.of(data), len(data)),
-        )
+    def _report(self, built: Sequence[BuiltImage], delivered: Sequence[Delivered]) -> BuildReport:
+        """The account of the build."""
+        request, traffic = self._request, self._engine.registry.traffic
+        contents = contents_of(request, built, self._layers.open_blob)
+        manifest = next((item.descriptor for item in delivered if item.descriptor), contents.top.descriptor)
         names = names_of([name for output in request.outputs for name in output.names] or request.tags)
-        image_id = manifest.config.digest
+        images = tuple(image_account(each, request) for each in built)
+        blobs = [blob.descriptor for blob in contents.blobs]
+        found, mounted = reused(blobs, delivered, traffic)
+        report = BuildReport(
+            images=images,
+            indexed=is_indexed(request),
+            manifest=manifest,
+            annotations=contents.annotations,
+            names=names,
+            delivered=tuple(delivered),
+            size=sum(blob.size for blob in blobs),
+            steps=told_once(self._progress.steps),
+            warnings=tuple(self._progress.warnings),
+            seconds=time.monotonic() - self._began,
+            pulled=traffic.pulled,
+            pushed=traffic.pushed,
+            found=found,
+            mounted=mounted,
+            caches=tuple(self._remote.use()) if self._remote else (),
+        )
         if request.iid_file or request.metadata_file:
             from coopery.export.metadata import metadata, write_image_id, write_metadata
 
             if request.iid_file:
-                write_image_id(request.iid_file, image_id)
+                write_image_id(request.iid_file, report.image_id)
             if request.metadata_file:
-                write_metadata(request.metadata_file, metadata(image_id, descriptor, names))
-        return BuildReport(image, image_id, descriptor, names, tuple(delivered))
-
-
-def _epoch_ns(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_EPOCH):
-        hint = "write the number, such as that of `git log -1 --format=%ct`"
-        raise UsageError(f"{_EPOCH}={text} is not a number of seconds since 1970", hint=hint)
-    return int(text) * 1_000_000_000 if text else None
-
-
-def _codec(request: BuildRequest) -> Codec:
-    """How layers are compressed: as the outputs say, else as the request does. UsageError if outputs disagree."""
-    wanted = {
-        Codec(output.compression or request.compression, output.compression_level)
-        for output in request.outputs
-        if output.compression or output.compression_level is not None
-    }
-    if len(wanted) > 1:
-        raise UsageError("the outputs ask for different compressions", hint="one build compresses layers in one way")
-    return wanted.pop() if wanted else Codec(request.compression, request.compression_level)
+                config = None if report.indexed else report.image_id
+                account = {"coopery.build": report.to_json()}
+                write_metadata(request.metadata_file, metadata(config, manifest, names) | account)
+        return report

@@ -1,4 +1,4 @@
-"""Delivering an image to every output that was asked for."""
+"""Delivering what was built to every output that was asked for."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import BinaryIO
 
+from coopery.archive.compress import Codec
+from coopery.engines.built import BuiltImage
 from coopery.errors import CooperyError, EnvironmentUnsuitable, ExportError, Interrupted, UsageError, several
+from coopery.export.contents import Contents, IndexedImage, image_contents, index_contents
+from coopery.export.destination import BlobOpener
+from coopery.export.output_spec import parse_bool
 from coopery.oci.descriptor import Descriptor
 from coopery.oci.digest import Digest
-from coopery.oci.image import Image
+from coopery.oci.platform import Platform
 from coopery.oci.reference import Reference
-from coopery.plan.plan import BaseImage
 from coopery.ports import Progress, Registry
-from coopery.request import BuildRequest, Output
+from coopery.request import AnnotationLevel, BuildRequest, Output
 from coopery.solver.layers import Layers
 from coopery.tree.tree import Tree
+
+#: The build arg that has even a single image put into an index.
+_INDEXED = "BUILDKIT_MULTI_PLATFORM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +36,15 @@ class Delivered:
     type: str  # as in --output
     where: str  # a reference or a path
     descriptor: Descriptor | None = None  # of the manifest that is there
+    reference: Reference | None = None  # in a registry
 
 
 def check_outputs(request: BuildRequest) -> None:
     """UsageError or EnvironmentUnsuitable for outputs that can't be, before anything is built."""
     names = names_of(request.tags)
+    _check_annotations(request)
     for output in request.outputs:
+        _check_form(request, output)
         own = names_of(output.names) or names
         if output.push and not own:
             raise UsageError("nothing says where to push the image", hint="give it a name with --tag REGISTRY/NAME:TAG")
@@ -56,38 +67,116 @@ def check_outputs(request: BuildRequest) -> None:
         raise UsageError("--output dest=-: a terminal is no place for an archive", hint="redirect it to a file")
 
 
+def _check_form(request: BuildRequest, output: Output) -> None:
+    if output.type == "docker" and is_indexed(request):
+        several = ", ".join(map(str, request.platforms))
+        hint = "choose one with --platform; or push them with --push, or write them with --output type=oci"
+        raise UsageError(f"Docker's archives hold no index: the image is for {several}", hint=hint)
+    if output.platform_split is False and len(request.platforms) > 1:
+        hint = "leave platform-split out: each platform then has a directory of its own"
+        raise UsageError("platform-split=false: the files of several platforms can't be in one place", hint=hint)
+
+
+def _check_annotations(request: BuildRequest) -> None:
+    indexed = is_indexed(request)
+    for each in (*request.annotations, *(each for output in request.outputs for each in output.annotations)):
+        if each.level != "manifest" and not indexed:
+            hint = "leave that out: the annotation then goes to the image; an index is made of several platforms"
+            raise UsageError(f"annotation {each.level}:{each.key}: there is no index to annotate", hint=hint)
+        if each.platform and each.platform not in request.platforms:
+            hint = f"the build is for {', '.join(map(str, request.platforms))}"
+            raise UsageError(f"annotation {each.key}: no image is built for {each.platform}", hint=hint)
+
+
+def codec_of(request: BuildRequest) -> Codec:
+    """How layers are compressed: as the outputs say, else as the request does. UsageError if outputs disagree."""
+    wanted = {
+        Codec(output.compression or request.compression, output.compression_level)
+        for output in request.outputs
+        if output.compression or output.compression_level is not None
+    }
+    if len(wanted) > 1:
+        raise UsageError("the outputs ask for different compressions", hint="one build compresses layers in one way")
+    return wanted.pop() if wanted else Codec(request.compression, request.compression_level)
+
+
 def names_of(texts: Sequence[str]) -> tuple[Reference, ...]:
     """The references that `--tag` values mean, each once. UsageError if one isn't a reference."""
     return tuple(dict.fromkeys(Reference.parse(text).or_latest() for text in texts))
 
 
+def is_indexed(request: BuildRequest) -> bool:
+    """Whether the images are put into an index: several always, and a single one if that is wished for, as BuildKit
+    lets one do."""
+    wish = request.build_args.get(_INDEXED) or "false"
+    return len(request.platforms) > 1 or parse_bool(wish, f"--build-arg {_INDEXED}")
+
+
+def annotations_of(
+    request: BuildRequest, level: AnnotationLevel, platform: Platform | None = None, output: Output | None = None
+) -> dict[str, str]:
+    """The annotations for the images' manifests or for what else `level` says; those for the one `platform` win over
+    those for all, those of `output` over the request's."""
+    given = [each for each in (*request.annotations, *(output.annotations if output else ())) if each.level == level]
+    chosen = sorted(
+        (each for each in given if each.platform in (None, platform)), key=lambda each: each.platform is not None
+    )
+    return {each.key: each.value for each in chosen}
+
+
+def contents_of(
+    request: BuildRequest, built: Sequence[BuiltImage], blob: BlobOpener, output: Output | None = None
+) -> Contents:
+    """The image, or the index of all images, as `output` wants it; `blob` opens layers."""
+    docker = output is not None and not output.oci_media_types
+    annotations = partial(annotations_of, request, output=output)
+    if not is_indexed(request):
+        (only,) = built
+        own = annotations("manifest", only.platform)
+        return image_contents(only.image, blob, docker_types=docker, annotations=own)
+    images = [
+        IndexedImage(
+            each.platform,
+            each.image,
+            annotations("manifest", each.platform),
+            annotations("manifest-descriptor", each.platform),
+        )
+        for each in built
+    ]
+    return index_contents(images, blob, docker_types=docker, annotations=annotations("index"))
+
+
 class Delivery:
-    """Writes one image to its outputs."""
+    """Writes what was built to its outputs."""
 
     def __init__(
         self,
         request: BuildRequest,
-        image: Image,
-        base: BaseImage | None,
+        built: Sequence[BuiltImage],
         layers: Layers,
         registry: Registry,
-        tree: Callable[[], Tree],
+        tree: Callable[[BuiltImage], Tree],
         progress: Progress,
     ) -> None:
-        """`base` is the image it was made from: its layers are fetched when an output needs them."""
+        """`tree` gives the root file system of an image. Layers of base images are fetched when an output needs
+        them."""
         self._request = request
-        self._image = image
+        self._built = built
         self._layers = layers
         self._registry = registry
-        self._base = base.fetched.reference if base else None
-        self._base_layers = {layer.descriptor.digest: layer for layer in base.image.layers} if base else {}
         self._tree = tree
         self._progress = progress
+        bases = [each.base for each in built if each.base]
+        self._bases = tuple(dict.fromkeys(base.fetched.reference for base in bases))
+        self._base_layers = {
+            layer.descriptor.digest: (layer, base.fetched.reference) for base in bases for layer in base.image.layers
+        }
 
-    def deliver(self, outputs: Sequence[Output]) -> list[Delivered]:
-        """Bring the image to all outputs, one after the other. Where one fails the others are served all the same;
+    def deliver(self) -> list[Delivered]:
+        """Bring the result to all outputs, one after the other. Where one fails the others are served all the same;
         then the failures are raised as one error of the first one's class.
         """
+        outputs = self._request.outputs
         delivered: list[Delivered] = []
         failures: list[tuple[str, CooperyError]] = []
         for output in outputs:
@@ -116,9 +205,6 @@ class Delivery:
         step.done()
         return [Delivered(output.type, shown, result)]
 
-    def _annotations(self, output: Output) -> dict[str, str]:
-        return {**self._request.annotations, **output.annotations}
-
     def _push(self, output: Output, names: Sequence[Reference]) -> list[Delivered]:
         from coopery.export.registry import push
 
@@ -127,13 +213,11 @@ class Delivery:
         try:
             pushed = push(
                 self._registry,
-                self._image,
+                contents_of(self._request, self._built, self.blob, output),
                 names,
-                self.blob,
                 step=step,
-                mount_from=self._layers.places(self._base) if self._base else (),
-                docker_types=not output.oci_media_types,
-                annotations=self._annotations(output),
+                mount_from=[place for base in self._bases for place in self._layers.places(base)],
+                places=self._layers.offers.places,
                 parallel=self._request.parallel,
                 ignore_immutable=self._progress.warn if self._request.ignore_immutable_tags else None,
             )
@@ -142,31 +226,40 @@ class Delivery:
             raise
         step.done()
         return [
-            Delivered("registry", str(item.reference), item.descriptor) for item in pushed if item.outcome != "kept"
+            Delivered("registry", str(item.reference), item.descriptor, item.reference)
+            for item in pushed
+            if item.outcome != "kept"
         ]
 
     def _write(self, output: Output, names: Sequence[Reference]) -> Descriptor | None:
-        from coopery.export.docker_archive import write_docker_archive
-        from coopery.export.filesystem import write_directory, write_tar
-        from coopery.export.oci_layout import write_oci_archive, write_oci_directory
-
-        annotations, docker = self._annotations(output), not output.oci_media_types
         if output.type == "oci":
-            write = write_oci_archive if output.tar else write_oci_directory
+            from coopery.export.oci_layout import write_oci_archive, write_oci_directory
+
             if not output.tar and not output.dest:
                 raise ExportError("an OCI layout directory needs a place", hint="add dest=DIRECTORY to --output")
-            return write(
-                output.dest or "-", self._image, names, self.blob, docker_types=docker, annotations=annotations
-            )
+            write = write_oci_archive if output.tar else write_oci_directory
+            return write(output.dest or "-", contents_of(self._request, self._built, self.blob, output), names)
         if output.type == "docker":
+            from coopery.export.docker_archive import write_docker_archive
+
             if not output.dest:
                 return self._load(names)
-            return write_docker_archive(output.dest, self._image, names, self.tar, docker_types=docker)
-        if output.type == "tar":
-            write_tar(output.dest or "-", self._tree(), self.tar)
-        else:
-            write_directory(output.dest, self._tree(), self.tar, self._progress.warn)
+            docker = not output.oci_media_types
+            return write_docker_archive(output.dest, self._built[0].image, names, self.tar, docker_types=docker)
+        self._write_files(output)
         return None
+
+    def _write_files(self, output: Output) -> None:
+        from coopery.export.filesystem import write_directory, write_tar
+
+        split = is_indexed(self._request) if output.platform_split is None else output.platform_split
+        places = [str(each.platform).replace("/", "_") if split else "" for each in self._built]
+        if output.type == "tar":
+            trees = dict(zip(places, map(self._tree, self._built), strict=True))
+            write_tar(output.dest or "-", trees, self.tar)
+            return
+        for place, built in zip(places, self._built, strict=True):
+            write_directory(os.path.join(output.dest, place), self._tree(built), self.tar, self._progress.warn)
 
     def _load(self, names: Sequence[Reference]) -> Descriptor:
         """Hand the image to the docker command, as buildx's --load does."""
@@ -175,7 +268,7 @@ class Delivery:
         from coopery.export.docker_archive import write_docker_archive
 
         path = self._layers.temporary()
-        descriptor = write_docker_archive(path, self._image, names, self.tar)
+        descriptor = write_docker_archive(path, self._built[0].image, names, self.tar)
         done = subprocess.run(["docker", "load", "--input", path], capture_output=True, text=True, check=False)
         os.unlink(path)
         if done.returncode:
@@ -186,15 +279,16 @@ class Delivery:
 
     def blob(self, digest: Digest) -> BinaryIO:
         """A layer's blob as transported, fetched from the base's repository if it is the base's."""
-        layer = self._base_layers.get(digest)
-        if layer and self._base:
-            return self._layers.open_base_blob(layer.descriptor, self._base)
+        layer, base = self._base_layers.get(digest, (None, None))
+        if layer and base:
+            return self._layers.open_base_blob(layer.descriptor, base)
         return self._layers.open_blob(digest)
 
     def tar(self, diff_id: Digest) -> BinaryIO:
         """A layer's uncompressed tar."""
-        layer = next((layer for layer in self._base_layers.values() if layer.diff_id == diff_id), None)
-        stored = self._layers.fetch(layer, self._base) if layer and self._base else self._layers.stored(diff_id)
+        known = self._base_layers.values()
+        layer, base = next((pair for pair in known if pair[0].diff_id == diff_id), (None, None))
+        stored = self._layers.fetch(layer, base) if layer and base else self._layers.stored(diff_id)
         return open(stored.tar, "rb")
 
 

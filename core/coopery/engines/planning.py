@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from coopery.engines.contexts import Contexts
 from coopery.engines.definition import Definition, define
+from coopery.engines.epochs import settle_epoch
 from coopery.engines.images import Images
 from coopery.engines.lookups import Lookups
 from coopery.engines.outputs import is_indexed
 from coopery.engines.pools import Pools
-from coopery.errors import CooperyError, UsageError
+from coopery.errors import CooperyError
 from coopery.plan.joining import join
 from coopery.plan.ops import Surroundings
 from coopery.plan.outline import Outline
@@ -19,10 +20,6 @@ from coopery.plan.plan import Plan
 from coopery.plan.planner import make_plan
 from coopery.ports import Progress
 from coopery.request import BuildRequest
-
-#: A build arg, or a global ARG, that takes the place of the clock (reproducible-builds.org/specs/source-date-epoch).
-_EPOCH = "SOURCE_DATE_EPOCH"
-_LONGEST_EPOCH = 11  # digits: until the year 5138
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +41,13 @@ def plan_build(request: BuildRequest, contexts: Contexts, images: Images, pools:
 
     What checks find is told to `progress`. Raises all errors in the Dockerfile that don't depend on each other.
     """
-    definitions, lined = _outlines(request, contexts, progress)
+    definitions, lined = outlines(request, contexts, progress)
     definition = definitions[0]
-    epoch_ns = _epoch_ns(request.build_args.get(_EPOCH) or lined[0].globals.get(_EPOCH, ""))
+    epoch_ns, request, lined = settle_epoch(request, lined, contexts)
     # All references are known now: resolve them while the context is being read.
     for reference, platform in dict.fromkeys(image for each in lined for image in each.images):
         pools.resolve.submit(images.get, reference, platform)
-    around = Surroundings(
-        request.network,
-        tuple(name for name, _ in request.add_hosts),
-        tuple(f"{limit.name}={limit.soft}:{limit.hard}" for limit in request.ulimits),
-        request.shm_size,
-        "" if epoch_ns is None else str(epoch_ns),
-        request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
-        request.build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
-        request.allow,
-    )
+    around = surroundings(request, epoch_ns)
     # After an error nobody will use the files: that they are there is all that counts.
     read = not definition.watch.errors
     try:
@@ -84,7 +72,23 @@ def plan_build(request: BuildRequest, contexts: Contexts, images: Images, pools:
     return Planned(definition.dockerfile.lines, join(plans), epoch_ns)
 
 
-def _outlines(request: BuildRequest, contexts: Contexts, progress: Progress) -> tuple[list[Definition], list[Outline]]:
+def surroundings(request: BuildRequest, epoch_ns: int | None) -> Surroundings:
+    """What the request says of all steps."""
+    return Surroundings(
+        request.network,
+        tuple(name for name, _ in request.add_hosts),
+        tuple(f"{limit.name}={limit.soft}:{limit.hard}" for limit in request.ulimits),
+        request.shm_size,
+        "" if epoch_ns is None else str(epoch_ns),
+        request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
+        request.build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
+        request.allow,
+    )
+
+
+def outlines(
+    request: BuildRequest, contexts: Contexts, progress: Progress
+) -> tuple[Sequence[Definition], Sequence[Outline]]:
     """For each platform the Dockerfile, which is checked for the first one only, and its outline."""
     step = progress.step("[internal] load build definition")
     step.start()
@@ -106,10 +110,3 @@ def _outlines(request: BuildRequest, contexts: Contexts, progress: Progress) -> 
         raise
     step.done()
     return definitions, lined
-
-
-def _epoch_ns(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_EPOCH):
-        hint = "write the number, such as that of `git log -1 --format=%ct`"
-        raise UsageError(f"{_EPOCH}={text} is not a number of seconds since 1970", hint=hint)
-    return int(text) * 1_000_000_000 if text else None

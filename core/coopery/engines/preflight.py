@@ -33,8 +33,8 @@ class Preflight:
         self.failure: CooperyError | None = None
 
     def start(self) -> None:
-        """Begin to ask, in the pool."""
-        if self._repositories:
+        """Begin to ask, in the pool; once, however often this is called."""
+        if self._repositories and not self._checks:
             self._step = self._progress.step("[internal] check the right to push")
             self._step.start()
             self._checks = [self._pool.submit(self._check, reference) for reference in self._repositories]

@@ -44,6 +44,16 @@ class Uploader:
             with self._lock:
                 self._jobs.append(self._pool.submit(self._mount, layer, source, places, near))
 
+    def sent(self, diff_id: Digest, registry: str) -> Sequence[Reference]:
+        """The destinations in `registry`, once the layer is there; none if it can't be brought there."""
+        near = [reference for reference in self._repositories if reference.registry == registry]
+        if near:
+            try:
+                self._once.get(diff_id, lambda: self._send(diff_id))
+            except CooperyError:
+                return ()
+        return near
+
     def finish(self) -> None:
         """Wait until everything that was begun has come to an end."""
         while True:
@@ -56,10 +66,10 @@ class Uploader:
 
     def _send(self, diff_id: Digest) -> None:
         layer = self._layers.encode(diff_id)
+        digest = layer.descriptor.digest
         for reference in self._repositories:
-            self._registry.push_blob(
-                reference, layer.descriptor, lambda: self._layers.open_blob(layer.descriptor.digest)
-            )
+            places = self._layers.offers.places(digest)
+            self._registry.push_blob(reference, layer.descriptor, lambda: self._layers.open_blob(digest), places)
 
     def _mount(self, layer: Layer, source: Reference, places: Sequence[Reference], near: Sequence[Reference]) -> None:
         for reference in near:

@@ -13,6 +13,9 @@ from coopery.oci.digest import Digest
 from coopery.oci.jsontext import encode_json
 from coopery.oci.platform import Platform
 
+#: The member that tells which steps made an image (`cache.remote.registry`).
+INLINE_CACHE = "coopery.cache"
+
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
@@ -60,6 +63,8 @@ class ImageConfig:
     os_features: tuple[str, ...] = ()
     diff_ids: tuple[Digest, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+    #: Of this image alone: `parse` leaves it out, so that images made from this one don't inherit it.
+    inline_cache: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @classmethod
     def parse(cls, data: bytes) -> ImageConfig:
@@ -128,6 +133,7 @@ class ImageConfig:
         value["config"] = config
         value["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in self.diff_ids]}
         value["history"] = [_history_json(entry) for entry in self.history]
+        _put(value, INLINE_CACHE, self.inline_cache)
         return encode_json(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 

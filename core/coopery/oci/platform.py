@@ -44,7 +44,8 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """The platform that `text` names, normalised (`x86_64` is amd64, `linux/arm64/v8` is linux/arm64).
+        """The platform that `text` names, normalised (`x86_64` is amd64, `linux/arm64/v8` is linux/arm64, and linux/arm
+        is linux/arm/v7), as containerd does.
 
         A lone architecture means linux. UsageError if it can't be read.
         """
@@ -58,8 +59,11 @@ class Platform:
         architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
         if len(parts) == 3:
             variant = f"v{parts[2]}" if parts[2].isdigit() else parts[2]
-        implied = (architecture, variant) in (("arm64", "v8"), ("amd64", "v1"))
-        return cls(parts[0], architecture, "" if implied else variant)
+        if architecture == "arm":
+            variant = variant or _IMPLIED_VARIANTS["arm"]
+        elif variant == _IMPLIED_VARIANTS.get(architecture):
+            variant = ""
+        return cls(parts[0], architecture, variant)
 
     def satisfies(self, wanted: Platform) -> bool:
         """Whether an image for this platform serves someone who wants `wanted`.

@@ -10,8 +10,9 @@ from functools import partial
 from typing import BinaryIO
 
 from coopery.errors import UsageError
+from coopery.export.contents import Blob
 from coopery.export.docker_archive import put_docker_archive
-from coopery.export.oci_layout import REF_NAME, Blob, put_archive, put_directory
+from coopery.export.oci_layout import REF_NAME, put_archive, put_directory
 from coopery.oci.config import ImageConfig
 from coopery.oci.descriptor import DOCKER_CONFIG, OCI_CONFIG, OCI_MANIFEST, Descriptor
 from coopery.oci.digest import Digest
