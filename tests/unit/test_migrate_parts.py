@@ -159,6 +159,9 @@ def test_kaniko_in_settings() -> None:
         ("--context=app --dockerfile=x", "file", "app/x"),
         ("--context=app --dockerfile=app/x", "file", "app/x"),
         ("--context=. --context-sub-path=app", "context", "app"),
+        ("--context=git://x.y/a/b#refs/heads/main", "context", "https://x.y/a/b.git#refs/heads/main"),
+        ("--context=git://x.y/a.git#main#0123abc --context-sub-path=c", "context", "https://x.y/a.git#0123abc:c"),
+        ("--context=https://x.y/a.tar.gz", "context", "https://x.y/a.tar.gz"),
         ("--context=. --cache=false", "cache", "none"),
         ("--context=. -d a/b:1 --cache --cache-ttl=1h", "cache-to", "type=registry,ref=a/b/cache,mode=max,ttl=1h"),
         ("--context=. --cache --cache-repo=oci:/x --no-push-cache", "cache-from", "type=local,src=/x"),
@@ -171,7 +174,7 @@ def test_kaniko_one_by_one(line: str, key: str, value: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--context=git://x/y",
+        "--context=gs://x/y.tar.gz",
         "--context=s3://x",
         "--nonsense",
         "--nonsense=1",
@@ -228,6 +231,7 @@ def test_paths_are_those_of_the_checkout() -> None:
     assert settings("(cd app)\ndocker build $ROOT/x")["context"] == "x"
     assert "context" not in settings("docker build $PWD")
     assert "file" not in settings("docker build -f Dockerfile .")
+    assert settings("cd app\ndocker build https://x.y/a.git#main")["context"] == "https://x.y/a.git#main"
 
 
 def test_what_else_a_script_does_stays() -> None:
@@ -298,6 +302,21 @@ def test_yaml_keeps_numbers_as_they_are() -> None:
     assert as_item(["# x", "a: 1", "b: 2"]) == ["# x", "- a: 1", "  b: 2"]
     merged = Document("x", "a: &a {k: 1, l: 2}\nb: {<<: *a, k: 3}\n").root
     assert [plain(resolved(get(merged, "b"), key)) for key in ("k", "l", "m")] == ["3", "2", ""]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "a: &a {b: *a}",
+        "[" * 5_000,
+        "a:\n" + "\n".join(f" {' ' * n}- " for n in range(100)) + "x",
+        "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}]\n" for n in range(30)),
+    ],
+)
+def test_yaml_that_has_no_end_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        Document("x", text)
 
 
 def test_pods() -> None:

@@ -214,7 +214,8 @@ class _Job:
             if any(isinstance(item, Build) for item in step.items):
                 break
             before.append(step)
-        if not any("checkout" in step.action for step in before) and self.is_block:
+        remote = any("://" in value.start for value in draft.settings.get("context", ()))
+        if not any("checkout" in step.action for step in before) and self.is_block and not remote:
             first = next(step for step in self.steps if any(isinstance(item, Build) for item in step.items))
             column = first.node.start_mark.column - 2
             self.edits.append(Edit(first.first, first.first, indented(["- uses: actions/checkout@v6"], column)))

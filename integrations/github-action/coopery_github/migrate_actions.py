@@ -97,18 +97,23 @@ def build_draft(inputs: Mapping[str, str]) -> Draft:
             else:
                 draft.moot(f"file: {text.strip()}", "that is the Dockerfile that is built anyway")
         elif name == "github-token":
-            draft.moot(f"github-token: {text.strip()}", "it is for contexts that are fetched; here it is the checkout")
+            _token(draft, text.strip(), inputs.get("context", "").strip())
         else:
             draft.left(f"{name}: {text.strip()}", "there is no such input that is known here", "look up what it did")
     return draft
 
 
+def _token(draft: Draft, text: str, context: str) -> None:
+    if re.match(r"(?:https?|git|ssh)://", context):
+        way = "give it as the secret GIT_AUTH_TOKEN.github.com, if the repository is a private one"
+        draft.left(f"github-token: {text}", "it was for fetching the context", way)
+    else:
+        draft.moot(f"github-token: {text}", "it is for contexts that are fetched; here it is the checkout")
+
+
 def _context(draft: Draft, text: str) -> None:
     text = re.sub(r"^\{\{\s*defaultContext\s*\}\}:?", "", text) or "."
-    if re.match(r"(?:https?|git|ssh)://|git@", text):
-        way = "check it out in a step before, and name the directory"
-        draft.left(f"context: {text}", "the context is a directory of the job", way)
-    elif text not in (".", "./"):
+    if text not in (".", "./"):
         draft.set("context", words_of(text)[0])
 
 
