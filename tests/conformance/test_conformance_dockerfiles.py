@@ -8,6 +8,7 @@ import conformance_contexts
 import conformance_copies
 import conformance_flags
 import conformance_mounts
+import conformance_suites
 import pytest
 from conformance_compare import differences, facts, unexplained
 from conformance_differences import EVERYWHERE, KNOWN, REFUSED
@@ -22,6 +23,7 @@ PARTS = (
     conformance_contexts,
     conformance_changes,
     conformance_mounts,
+    conformance_suites,
 )
 CASES = [case for part in PARTS for case in part.CASES]
 

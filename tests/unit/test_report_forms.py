@@ -143,7 +143,10 @@ def test_sarif_is_read_by_others() -> None:
     (run,) = read.runs
     assert run.results is not None
     first, second = run.results
-    assert (first.rule_id, first.message.text) == ("stage-name-casing", "the stage name Build has capitals; write build")
+    assert (first.rule_id, first.message.text) == (
+        "stage-name-casing",
+        "the stage name Build has capitals; write build",
+    )
     assert [rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]] == ["stage-name-casing", "build-warning"]
     place = log["runs"][0]["results"][1]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "a%20dir/Docker%23file"

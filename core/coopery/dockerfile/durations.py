@@ -55,5 +55,24 @@ def parse_duration(text: str) -> int:
     return -total if negative else total
 
 
+def show_duration(nanoseconds: int) -> str:
+    """A duration as Go's `Duration.String` writes it, for the history: `1h0m0s`, `1.5s`, `250ms`."""
+    if nanoseconds < 0:
+        return f"-{show_duration(-nanoseconds)}"
+    if nanoseconds < _UNITS["s"]:
+        unit = next((unit for unit in ("ms", "µs") if nanoseconds >= _UNITS[unit]), "ns")
+        return f"{_decimal(nanoseconds, _UNITS[unit])}{unit}" if nanoseconds else "0s"
+    minutes, rest = divmod(nanoseconds, _UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{shown}{_decimal(rest, _UNITS['s'])}s"
+
+
+def _decimal(number: int, unit: int) -> str:
+    whole, rest = divmod(number, unit)
+    digits = f"{rest:0{len(str(unit)) - 1}}".rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
 def _too_long(text: str) -> Fault:
     return Fault(f"the duration {text!r} is too long", near=text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from coopery.dockerfile.faults import Fault
-from coopery.dockerfile.words import SPACE
+from coopery.dockerfile.words import Words
 from coopery.errors import Location
 
 Variables = Mapping[str, str] | Callable[[str], str | None]
@@ -79,31 +81,6 @@ def _explained(fault: Fault, word: str) -> Fault:
     return Fault(f"can't expand {word!r}: {fault.message}", hint=fault.hint, near=word)
 
 
-class _Words:
-    """Collects characters into words."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self._current = ""
-
-    def add(self, text: str) -> None:
-        """Text whose white space separates words."""
-        for character in text:
-            if character not in SPACE:
-                self._current += character
-            elif self._current:
-                self.flush()
-
-    def add_quoted(self, text: str) -> None:
-        """Text that stays together."""
-        self._current += text
-
-    def flush(self) -> None:
-        if self._current:
-            self.done.append(self._current)
-            self._current = ""
-
-
 class Lexer:
     """One pass over one text. `unmatched` holds, after `run`, the names that had no value."""
 
@@ -121,6 +98,7 @@ class Lexer:
         self._text = text
         self._at = 0
         self._depth = 0
+        self._grown = 0  # characters that variables put in, those inside of others counted again
         self._get = variables.get if isinstance(variables, Mapping) else variables
         self._escape = escape
         self._quotes = quotes
@@ -155,7 +133,7 @@ class Lexer:
 
     def _scan(self, stop: str, pattern: bool) -> tuple[str, list[str]]:
         result: list[str] = []
-        words = _Words()
+        words = Words()
         while character := self._peek():
             if character == stop:
                 self._at += 1
@@ -178,8 +156,7 @@ class Lexer:
                 piece = character + escaped if self._keep_escapes else escaped
                 words.add_quoted(piece)
             else:
-                self._at += 1
-                piece = character
+                piece = character + self._plain(stop)
                 words.add(piece)
             result.append(piece)
         else:
@@ -187,6 +164,14 @@ class Lexer:
                 raise Fault(f"{stop!r} is missing", hint="every ${ needs its }")
         words.flush()
         return "".join(result), words.done
+
+    def _plain(self, stop: str) -> str:
+        """What follows the current character up to the next one that might mean something."""
+        self._at += 1
+        found = _run_of_plain(self._escape, stop).match(self._text, self._at)
+        text = found[0] if found else ""
+        self._at += len(text)
+        return text
 
     def _less_than(self) -> str:
         """`<`, or `<<` with the white space after it: a heredoc's name may stand apart from it."""
@@ -251,6 +236,14 @@ class Lexer:
         return value
 
     def _dollar(self) -> str:
+        text = self._expanded()
+        self._grown += len(text)
+        if self._grown > _LONGEST:
+            raise _too_long()
+        return text
+
+    def _expanded(self) -> str:
+        """What `$` and all that belongs to it become."""
         self._at += 1
         if self._peek() == "{":
             self._at += 1
@@ -325,11 +318,27 @@ class Lexer:
 
         if value is None and self._keep_unset:
             return f"${{{name}/{pattern}/{replacement}}}"
-        return globs.replace(value or "", globs.tokens(pattern, self._escape), replacement, every=every)
+        tokens = globs.tokens(pattern, self._escape)
+        replaced = globs.replace(value or "", tokens, replacement, every=every, longest=_LONGEST)
+        if replaced is None:
+            raise _too_long()
+        return replaced
+
+
+@lru_cache
+def _run_of_plain(escape: str, stop: str) -> re.Pattern[str]:
+    return re.compile(f"[^$'\"<{re.escape(escape)}{re.escape(stop)}]*")
 
 
 #: How deep `${a:-${b:-…}}` may go; more is not a Dockerfile that somebody wrote.
 _MAX_DEPTH = 50
+#: Characters that variables may become in one word or one heredoc. Without a limit values that repeat one another grow
+#: until the machine has no memory left.
+_LONGEST = 1 << 26
+
+
+def _too_long() -> Fault:
+    return Fault(f"variables become more than {_LONGEST} characters here")
 
 
 def _unsupported(name: str, operator: str) -> Fault:

@@ -21,13 +21,11 @@ class Fault(ValueError):
 
     def at(self, location: Location | None, source: Sequence[str] = ()) -> DockerfileError:
         """The error to show to the user, with an excerpt of `source` around `location`."""
-        column = 0
-        if self.near and location is not None and location.line <= len(source):
-            line = source[location.line - 1]
-            # A word by itself rather than the same letters inside an earlier one.
-            word = line.find(f" {self.near}") + 1
-            column = (word or line.find(self.near)) + 1
-        return DockerfileError(self.message, location=location, source=source, column=column, hint=self.hint)
+        return DockerfileError(self.message, location=location, source=source, near=self.near, hint=self.hint)
+
+
+class UnknownFault(Fault):
+    """An instruction or a flag that the language doesn't have; a later version of it might."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

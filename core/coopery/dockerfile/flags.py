@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-from coopery.dockerfile.faults import Fault, did_you_mean
+from coopery.dockerfile.faults import Fault, UnknownFault, did_you_mean
 
 Kind = Literal["text", "bool", "list"]
 
@@ -93,10 +93,10 @@ def _boolean(name: str, equals: str, value: str) -> bool:
     raise Fault(f"--{name} is either true or false, not {value!r}", near=f"--{name}")
 
 
-def _unknown(keyword: str, name: str, kinds: Mapping[str, Kind]) -> Fault:
+def _unknown(keyword: str, name: str, kinds: Mapping[str, Kind]) -> UnknownFault:
     hint = did_you_mean(f"--{name}", [f"--{known}" for known in kinds])
     if keyword == "RUN" and name == "device":
         hint = "devices of the host can't be passed to a step here"
     elif not hint:
         hint = f"{keyword} takes {', '.join(f'--{known}' for known in kinds)}" if kinds else f"{keyword} takes no flags"
-    return Fault(f"{keyword} has no flag --{name}", hint=hint, near=f"--{name}")
+    return UnknownFault(f"{keyword} has no flag --{name}", hint=hint, near=f"--{name}")

@@ -36,8 +36,8 @@ class Body(NamedTuple):
     def heredoc(self) -> Heredoc:
         """As an instruction holds it: with leading tabs taken off after `<<-`."""
         content = _LEADING_TABS.sub("", self.content) if self.marker.chomp else self.content
-        marker = self.marker
-        return Heredoc(name=marker.name, content=content, expand=marker.expand, chomp=marker.chomp, fd=marker.fd)
+        name, expand, chomp, fd = self.marker
+        return Heredoc(name=name, content=content, expand=expand, chomp=chomp, fd=fd, written=self.content)
 
 
 def parse_marker(word: str) -> Marker | None:

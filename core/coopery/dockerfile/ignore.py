@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 
 from coopery.dockerfile.faults import Fault
+from coopery.dockerfile.wildcards import Automaton, is_costly, pieces
 from coopery.dockerfile.words import SPACE
 from coopery.errors import Location
+
+Matcher = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -24,30 +27,38 @@ class Rule:
 
     pattern: str
     exception: bool
-    expression: str = field(repr=False)  # matches the paths that the pattern names, not yet those below
+    pieces: tuple[str, ...] = field(repr=False)  # match the paths that the pattern names, not yet those below
+
+    @classmethod
+    def sought(cls, pattern: str) -> Rule:
+        """The rule for paths that are looked for, as for `COPY --parents`. Raises Fault if the pattern is malformed."""
+        return cls(pattern, False, pieces(pattern))
 
     @cached_property
-    def _matches(self) -> re.Pattern[str]:
-        return re.compile(_with_below(self.expression), re.DOTALL)
-
-    def matches(self, path: str) -> bool:
-        """Whether the pattern matches `path` or a directory above it."""
-        return self._matches.fullmatch(path) is not None
+    def matches(self) -> Matcher:
+        """Whether the pattern matches a path or a directory above it."""
+        return _matcher([self.pieces])
 
     def may_match_below(self, directory: str) -> bool:
         """Whether the pattern might match something inside `directory` without matching `directory` itself.
 
         True when in doubt: then a walk goes deeper than it had to.
         """
-        segments = self.pattern.split("/")
         names = directory.split("/")
-        for segment, name in zip(segments, names, strict=False):
-            # `**` reaches over slashes, and a class may.
-            if "**" in segment or "[" in segment or "\\" in segment:
+        for matches, name in zip(self._segments, names, strict=False):
+            if matches is None:
                 return True
-            if not re.compile(_expression(segment), re.DOTALL).fullmatch(name):
+            if not matches(name):
                 return False
-        return len(segments) > len(names)
+        return len(self._segments) > len(names)
+
+    @cached_property
+    def _segments(self) -> Sequence[Matcher | None]:
+        """For each segment what matches a name; None for `**`, which reaches over slashes, and a class, which may."""
+        return [
+            None if "**" in segment or "[" in segment or "\\" in segment else _matcher([pieces(segment)])
+            for segment in self.pattern.split("/")
+        ]
 
 
 @dataclass(frozen=True)
@@ -76,22 +87,27 @@ class IgnoreRules:
                 rules.append(rule)
         return cls(tuple(rules))
 
+    @classmethod
+    def of(cls, patterns: Sequence[str]) -> IgnoreRules:
+        """Rules that are given one by one, as by the `--exclude` flags of a COPY. Raises Fault for a lone `!` and for
+        a malformed pattern."""
+        return cls(tuple(rule for pattern in patterns if (rule := _pattern(pattern))))
+
     def __bool__(self) -> bool:
         return bool(self.rules)
 
     @cached_property
-    def _runs(self) -> Sequence[tuple[bool, re.Pattern[str]]]:
-        """Neighbouring rules of one kind as one expression, the last first: order matters only between kinds."""
+    def _runs(self) -> Sequence[tuple[bool, Matcher]]:
+        """Neighbouring rules of one kind as one, the last first: order matters only between kinds."""
         runs = []
         for exception, rules in groupby(self.rules, key=lambda rule: rule.exception):
-            expressions = "|".join(dict.fromkeys(rule.expression for rule in rules))
-            runs.append((exception, re.compile(_with_below(expressions), re.DOTALL)))
+            runs.append((exception, _matcher([rule.pieces for rule in rules])))
         return runs[::-1]
 
     def ignored(self, path: str) -> bool:
         """Whether `path` is left out. What its parents say counts: the caller need not have asked about them."""
-        for exception, expression in self._runs:
-            if expression.fullmatch(path):
+        for exception, matches in self._runs:
+            if matches(path):
                 return not exception
         return False
 
@@ -100,6 +116,8 @@ class IgnoreRules:
 
         When this is False a walk can leave the directory out without a look inside. It may be True for nothing.
         """
+        if not any(rule.exception for rule in self.rules):
+            return False
         for rule in reversed(self.rules):
             if rule.matches(directory):
                 # It matches all below too: no rule before it matters there.
@@ -109,14 +127,20 @@ class IgnoreRules:
         return True
 
 
-def _with_below(expression: str) -> str:
-    return f"(?:{expression})(?:/.*)?"
+def _matcher(patterns: Sequence[tuple[str, ...]]) -> Matcher:
+    """Whether any of these patterns, each in its pieces, matches a path or a directory above it."""
+    costly = [Automaton(found).matches for found in patterns if is_costly(found)]
+    expressions = "|".join(dict.fromkeys("".join(found) for found in patterns if not is_costly(found)))
+    matches = re.compile(f"(?:{expressions})(?:/.*)?" if len(costly) < len(patterns) else "(?!)", re.DOTALL).fullmatch
+    return lambda path: matches(path) is not None or any(automaton(path) for automaton in costly)
 
 
 def _rule(line: str) -> Rule | None:
-    if line.startswith("#"):
-        return None
-    pattern = line.strip(SPACE)
+    return None if line.startswith("#") else _pattern(line)
+
+
+def _pattern(text: str) -> Rule | None:
+    pattern = text.strip(SPACE)
     if not pattern:
         return None
     exception = pattern.startswith("!")
@@ -134,7 +158,7 @@ def _rule(line: str) -> Rule | None:
     pattern = _clean(pattern) if pattern else ""
     if not pattern or (exception and pattern == "/"):
         raise Fault("`!` without a pattern", hint="name what it is that isn't ignored", near="!")
-    return Rule(pattern, exception, _expression(pattern))
+    return Rule(pattern, exception, pieces(pattern))
 
 
 def _clean(path: str) -> str:

@@ -19,6 +19,7 @@ class Heredoc:
     expand: bool
     chomp: bool
     fd: int = 0
+    written: str = field(default="", compare=False)  # the content with its tabs, as a shell reads it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,3 +211,4 @@ class Dockerfile:
     directives: tuple[tuple[str, str], ...]
     global_args: tuple[Arg, ...]
     stages: tuple[Stage, ...]
+    broken: tuple[int, ...] = ()  # the last lines of instructions that are continued by an empty line

@@ -15,7 +15,7 @@ from coopery.dockerfile.heredocs import Body, find_markers
 from coopery.dockerfile.words import SPACE, json_list, split_flags, split_keyword
 from coopery.errors import DockerfileError, Location
 
-_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*", re.DOTALL)
+_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\f\r ]*=[\t\f\r ]*(.+)", re.DOTALL)  # for a stripped line
 _DIRECTIVES = ("syntax", "escape", "check")
 _TAKES_HEREDOCS = ("RUN", "COPY", "ADD")
 #: Characters of the longest line; BuildKit's limit in bytes, which is that of Go's bufio.Scanner.
@@ -39,11 +39,13 @@ class Source(NamedTuple):
     escape: str
     directives: tuple[tuple[str, str], ...]
     statements: tuple[Statement, ...]
+    broken: tuple[int, ...]  # the last lines of statements that were continued by an empty line
+    errors: tuple[DockerfileError, ...]  # of statements that had to be left out
 
 
 def normalise(text: bytes | str, path: str) -> Source:
-    """`text` as statements. Raises DockerfileError if it isn't UTF-8 where that matters, for a directive that is
-    wrong or given twice, and for a heredoc without an end."""
+    """`text` as statements. Those that hold a NUL or what isn't UTF-8, or a heredoc without an end, are left out and
+    leave an error. Raises DockerfileError for UTF-16, endless lines, and a directive that is wrong or given twice."""
     return _Normaliser(_decoded(text, path), path).run()
 
 
@@ -70,6 +72,8 @@ class _Normaliser:
         self._at = 0
         self._escape = "\\"
         self._directives: dict[str, str] = {}
+        self._broken: list[int] = []
+        self._errors: list[DockerfileError] = []
 
     def run(self) -> Source:
         for number, line in enumerate(self._raw):
@@ -80,7 +84,15 @@ class _Normaliser:
                 )
                 raise self._error(fault, number, number)
         statements = tuple(self._statements())
-        return Source(self._path, self._lines, self._escape, tuple(self._directives.items()), statements)
+        return Source(
+            self._path,
+            self._lines,
+            self._escape,
+            tuple(self._directives.items()),
+            statements,
+            tuple(self._broken),
+            tuple(self._errors),
+        )
 
     def _statements(self) -> Iterator[Statement]:
         comments: list[str] = []
@@ -98,7 +110,10 @@ class _Normaliser:
             elif not line:
                 self._at += 1
             else:
-                yield self._statement(tuple(comments))
+                try:
+                    yield self._statement(tuple(comments))
+                except DockerfileError as error:
+                    self._errors.append(error)
                 comments = []
 
     def _directive(self, line: str) -> bool:
@@ -109,6 +124,7 @@ class _Normaliser:
         name, value = found[1].lower(), found[2]
         if name not in _DIRECTIVES:
             return False
+        self._check(self._at)
         if name in self._directives:
             raise self._error(Fault(f"the directive {name} is given twice"), self._at, self._at)
         if name == "escape":
@@ -141,6 +157,7 @@ class _Normaliser:
         pieces = []
         first = True
         continued = True
+        broken = False
         while continued and self._at < len(self._raw):
             line = self._raw[self._at].rstrip("\r")
             self._at += 1
@@ -148,12 +165,15 @@ class _Normaliser:
             if first:
                 line = bare
             elif not bare or bare.startswith("#"):
+                broken = broken or not bare
                 continue
             first = False
             end = line.rstrip("\t ")
             # An escape that is itself escaped ends nothing.
             continued = end.endswith(self._escape) and end[-2:-1] != self._escape
             pieces.append(end[:-1] if continued else line)
+        if broken:
+            self._broken.append(self._at)
         return "".join(pieces).strip(SPACE)
 
     def _may_hold_heredocs(self, text: str) -> bool:

@@ -4,56 +4,119 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
+from typing import NamedTuple
 
 from coopery.dockerfile.build import KEYWORDS, Common, From, Parts, build_from, build_instruction
-from coopery.dockerfile.faults import Fault, did_you_mean
+from coopery.dockerfile.faults import Fault, UnknownFault, did_you_mean
 from coopery.dockerfile.flags import Flags
 from coopery.dockerfile.instructions import Arg, Dockerfile, Instruction, Onbuild, Stage
 from coopery.dockerfile.normalise import Source, Statement, normalise
 from coopery.dockerfile.words import BLANK, SPACE, split_flags
-from coopery.errors import DockerfileError, Location
+from coopery.errors import DockerfileError, Location, together
 
 #: Ends every statement that dockerfile-parse gets: its value is never empty, and no escape is the last on a line.
 _END = "\0"
 
 
+class Parsed(NamedTuple):
+    """What could be read of a file, and what is wrong with the rest."""
+
+    dockerfile: Dockerfile | None  # without the instructions that are wrong; None if no stage is left
+    errors: tuple[DockerfileError, ...]
+    sound: bool  # whether what is left means what it would mean with the errors mended
+
+
+#: An error in one of these changes what other instructions mean.
+_CARRYING = frozenset({"ARG", "ENV", "FROM"})
+
+
 def parse(text: bytes | str, path: str = "Dockerfile") -> Dockerfile:
     """The whole file as values; `path` is only named in messages.
 
-    Raises DockerfileError, with the place, for the first thing that is wrong in it.
+    Raises DockerfileError, with the place, for what is wrong in it: with `errors` if that are several things.
+    """
+    parsed = read(text, path)
+    if parsed.errors or not parsed.dockerfile:
+        raise together(parsed.errors, path)
+    return parsed.dockerfile
+
+
+def read(text: bytes | str, path: str = "Dockerfile") -> Parsed:
+    """The file as `parse` reads it, going on after errors: mistakes in different instructions are found at once.
+
+    Raises DockerfileError only where nothing more can be said of the file.
     """
     source = normalise(text, path)
-    global_args: list[Arg] = []
-    stages: list[_Stage] = []
+    reading = _Reading(source)
     for statement, keyword, args in _split(source):
-        try:
-            parts = _parts(source, statement, keyword, args)
-            if keyword == "FROM":
-                stages.append(_Stage(build_from(parts), parts.common))
-                continue
-            instruction = build_instruction(parts)
-        except Fault as fault:
-            raise fault.at(statement.location, source.lines) from None
-        if stages:
-            stages[-1].instructions.append(instruction)
-        elif isinstance(instruction, Arg):
-            global_args.append(instruction)
-        else:
-            early = Fault(f"{keyword} before the first FROM", hint="only ARG may stand there", near=statement.text[:1])
-            raise early.at(statement.location, source.lines)
-        if isinstance(instruction, Onbuild):
-            # What would fail in every build on top of this image is an error here.
-            parse_instruction(instruction.trigger, statement.location, source.lines)
-    if not stages:
-        raise _no_stage(source)
-    return Dockerfile(
+        reading.take(statement, keyword, args)
+    errors, stages = [*source.errors, *reading.errors], reading.stages
+    if not stages and not errors:
+        errors.append(_no_stage(source))
+    dockerfile = Dockerfile(
         path=path,
         lines=source.lines,
         escape=source.escape,
         directives=source.directives,
-        global_args=tuple(global_args),
+        global_args=tuple(reading.global_args),
         stages=tuple(stage.value(index) for index, stage in enumerate(stages)),
+        broken=source.broken,
     )
+    return Parsed(dockerfile if stages else None, tuple(errors), reading.sound and not source.errors)
+
+
+class _Reading:
+    """A file while it is read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._unknown = False  # whether the last statement was none
+        self._headless = False  # whether something stood before the first FROM
+        self.global_args: list[Arg] = []
+        self.stages: list[_Stage] = []
+        self.errors: list[DockerfileError] = []
+        self.sound = True
+
+    def take(self, statement: Statement, keyword: str, args: str) -> None:
+        """The next statement."""
+        # Of lines in a row that are no instructions only the first is told of: something above it is missing.
+        known, self._unknown = self._unknown, not keyword
+        if not keyword:
+            self.sound = False
+            if not known:
+                self.errors.append(self._noted(_unknown(statement)).at(statement.location, self._source.lines))
+            return
+        try:
+            self._add(statement, keyword, _parts(self._source, statement, keyword, args))
+        except Fault as fault:
+            self.sound = self.sound and keyword not in _CARRYING
+            self.errors.append(self._noted(fault).at(statement.location, self._source.lines))
+        except DockerfileError as error:
+            self.errors.append(error)
+
+    def _noted(self, fault: Fault) -> Fault:
+        """`fault`, with a word about the file's `# syntax=` if that may be why: it is read, and never executed."""
+        if isinstance(fault, UnknownFault):
+            from coopery.dockerfile.syntax import note
+
+            fault.hint = " ".join(part for part in (fault.hint, note(dict(self._source.directives))) if part)
+        return fault
+
+    def _add(self, statement: Statement, keyword: str, parts: Parts) -> None:
+        if keyword == "FROM":
+            self.stages.append(_Stage(build_from(parts), parts.common))
+            return
+        instruction = build_instruction(parts)
+        if self.stages:
+            self.stages[-1].instructions.append(instruction)
+        elif isinstance(instruction, Arg):
+            self.global_args.append(instruction)
+        elif not self._headless and self.sound:  # where FROM itself is wrong, that is what has to be told
+            self._headless = True
+            raise Fault(f"{keyword} before the first FROM", hint="only ARG may stand there", near=statement.text[:1])
+        if isinstance(instruction, Onbuild):
+            # What would fail in every build on top of this image is an error here.
+            parse_instruction(instruction.trigger, statement.location, self._source.lines)
 
 
 def parse_instruction(trigger: str, location: Location, source: Sequence[str] = ()) -> Instruction:
@@ -74,10 +137,14 @@ def parse_instruction(trigger: str, location: Location, source: Sequence[str] = 
 
 def _triggered(trigger: str, location: Location) -> Instruction:
     inner = normalise(trigger, location.file)
+    if inner.errors:
+        raise inner.errors[0]
     found = list(_split(inner))
     if len(found) != 1:
         raise Fault(f"a trigger is one instruction, this is {len(found)}")
     statement, keyword, args = found[0]
+    if not keyword:
+        raise _unknown(statement)
     if keyword in ("FROM", "MAINTAINER", "ONBUILD"):
         raise Fault(f"{keyword} isn't allowed as a trigger")
     return build_instruction(_parts(inner, statement._replace(location=location), keyword, args))
@@ -104,7 +171,7 @@ class _Stage:
 
 
 def _split(source: Source) -> Iterator[tuple[Statement, str, str]]:
-    """Each statement with its keyword, in capitals, and its arguments. Raises DockerfileError at an unknown one."""
+    """Each statement with its keyword, in capitals, and its arguments; both are empty if there is no such keyword."""
     from dockerfile_parse import DockerfileParser
 
     text = "".join(f"{statement.text} {_END}\n" for statement in source.statements)
@@ -117,9 +184,7 @@ def _split(source: Source) -> Iterator[tuple[Statement, str, str]]:
         after = statement.text[len(keyword) : len(keyword) + 1]
         # Other white space than BuildKit's, such as a no-break space, doesn't end a keyword.
         known = keyword in KEYWORDS and written.isascii() and written.upper() == keyword and after in ("", *BLANK)
-        if not known:
-            raise _unknown(statement).at(statement.location, source.lines)
-        yield statement, keyword, entry["value"].removesuffix(_END).strip(SPACE)
+        yield (statement, keyword, entry["value"].removesuffix(_END).strip(SPACE)) if known else (statement, "", "")
 
 
 def _parts(source: Source, statement: Statement, keyword: str, args: str) -> Parts:
@@ -137,7 +202,7 @@ def _unknown(statement: Statement) -> Fault:
         return Fault("a continued line with nothing in it")
     shown = word if len(word) <= 40 else f"{word[:40]}…"
     hint = did_you_mean(word.upper()[:40], KEYWORDS)
-    return Fault(f"unknown instruction {shown!r}", hint=hint or "is a `\\` missing above?", near=word)
+    return UnknownFault(f"unknown instruction {shown!r}", hint=hint or "is a `\\` missing above?", near=word)
 
 
 def _no_stage(source: Source) -> DockerfileError:

@@ -19,6 +19,31 @@ _SPACES = re.compile(f"[{SPACE}]+")
 _BLANKS = re.compile(f"[{BLANK}]+")
 
 
+class Words:
+    """Collects characters into words."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self._current: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Text whose white space separates words."""
+        first, *others = _SPACES.split(text)
+        self._current.append(first)
+        for part in others:
+            self.flush()
+            self._current.append(part)
+
+    def add_quoted(self, text: str) -> None:
+        """Text that stays together."""
+        self._current.append(text)
+
+    def flush(self) -> None:
+        if word := "".join(self._current):
+            self.done.append(word)
+        self._current.clear()
+
+
 def split_keyword(statement: str) -> tuple[str, str]:
     """The first word of a stripped statement and what follows it, stripped on the left."""
     parts = _BLANKS.split(statement, maxsplit=1)
