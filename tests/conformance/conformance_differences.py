@@ -123,6 +123,17 @@ KNOWN: Mapping[tuple[str, str], tuple[Known, ...]] = {
         Known("/before/added:type", "BuildKit keeps what a step changes in a volume, Buildah drops it"),
         Known("/fresh/added:type", "the same"),
     ),
+    (BUILDAH, "a-name-that-is-a-dangling-link"): (
+        Known(
+            "/not/there*:type", "BuildKit makes the file that the link names, Buildah a directory with the file in it"
+        ),
+    ),
+    (BUILDAH, "workdirs-of-users-without-a-passwd"): (
+        Known("/before*:type", _LATE),
+        Known("/by/*:type", _LATE),
+        Known("/by:owner", _LATE),
+    ),
+    (BUILDAH, "ignored-but-for"): (Known("/all/*:type", "Buildah leaves out what is below an ignored directory"),),
 }
 
 #: What a peer can't build, and why. Coopery builds it all the same.
@@ -149,4 +160,7 @@ REFUSED: Mapping[tuple[str, str], str] = {
     (BUILDAH, "copy-chmod-with-letters"): "1.28 takes octal modes only",
     (BUILDAH, "add-unpack"): _NO_FLAG,
     (BUILDAH, "devices"): "a step in a chroot may not make devices there",
+    (BUILDAH, "sources-with-signs"): "1.28 takes patterns in a list for names",
+    (BUILDAH, "triggers-of-a-stage"): "1.28 finds no stages from triggers",
+    (BUILDAH, "signs-in-variables"): "1.28 knows `:-` and `:+` only",
 }

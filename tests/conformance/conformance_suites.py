@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 
-from conformance_case import Case, directory, link
-
-PAST_LAYERS = 1_000_000_000
+from conformance_case import PAST, Case, directory, link
 
 
 def tar(**members: str) -> bytes:
@@ -16,7 +14,7 @@ def tar(**members: str) -> bytes:
     with tarfile.open(fileobj=data, mode="w") as archive:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
-            member.mtime = PAST_LAYERS
+            member.mtime = PAST
             if content == "/":
                 member.type, member.mode = tarfile.DIRTYPE, 0o751
             elif content.startswith("->"):
@@ -43,7 +41,14 @@ RUN pwd > /where && id -u >> /where
     ),
     Case(
         "wildcards-and-a-name",
-        "FROM @base\nCOPY *.txt /files\nCOPY dir* /directories\nCOPY one.* /one\nCOPY none* one.md /two/\n",
+        """\
+FROM @base
+COPY *.txt /files
+COPY dir* /directories
+COPY one.* /one
+COPY none* one.md /two/
+COPY a.txt b.txt /three/
+""",
         {"a.txt": "a", "b.txt": "b", "dir1/a": "1", "dir2/b": "2", "one.md": "one"},
     ),
     Case(
@@ -167,7 +172,8 @@ COPY * /all/
                 name: name
                 for name in ("a.c", "b.c", "c.c", "*.c", "d1/f1", "d2/f", "d2/g", "d3/g", "with blank", "[x]")
             },
-            ".hidden": "h", "outside": "o",
+            ".hidden": "h",
+            "outside": "o",
         },
     ),
     Case(
@@ -216,7 +222,7 @@ ENV name="Ann Other" dog=Rex\\ The\\ Dog \\
 ENV q1="a'b'c" q2='a"b"c' q3=a\\ b q4="a\\"b" q5='a\\"b' q6="a\\'b" q7=\\$hey q8='$hey' q9="\\$hey$hey"
 ENV atomic=one
 ENV atomic=two newatomic=$atomic none=$none/none dollars=$$ one=$ end=a$
-ENV trimmed=${third%/*} swapped=${name// /_} deep=${none:-${atomic:+${hey}}}
+ENV trimmed=${third%/*} swapped=${name//e/_} deep=${none:-${atomic:+${hey}}}
 LABEL "io.host/a"="1" io.host/b='2' c=$hey "$hey"=d multi="one \\
 two"
 """,

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from coopery.errors import ExportError, IntegrityError, StorageError
+from coopery.export.contents import image_contents
 from coopery.export.docker_archive import write_docker_archive
 from coopery.export.metadata import metadata, write_image_id, write_metadata
-from coopery.export.contents import image_contents
 from coopery.export.oci_layout import write_oci_archive, write_oci_directory
 from coopery.oci.config import ImageConfig
 from coopery.oci.digest import Digest

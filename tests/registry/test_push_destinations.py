@@ -13,8 +13,8 @@ import pytest
 from registry_support import Credentials, FakeBlobs, Reply, Request, ScriptedServer
 
 from coopery.errors import AuthError, CooperyError, NetworkError, RegistryError
-from coopery.export.immutable import tag_is_immutable
 from coopery.export.contents import image_contents
+from coopery.export.immutable import tag_is_immutable
 from coopery.export.registry import Pushed, push
 from coopery.oci.digest import Digest
 from coopery.oci.reference import Reference

@@ -234,6 +234,19 @@ def test_paths_are_those_of_the_checkout() -> None:
     assert settings("cd app\ndocker build https://x.y/a.git#main")["context"] == "https://x.y/a.git#main"
 
 
+def test_kaniko_in_a_container_of_dockers() -> None:
+    line = (
+        "docker run --rm -v {0}:/workspace -v $HOME/.docker/config.json:/kaniko/.docker/config.json:ro -e A=1 "
+        "gcr.io/kaniko-project/executor:latest --dockerfile=/workspace/x --destination=a.b/c:1"
+    )
+    assert settings(line.format("$PWD")) == {"images": "a.b/c", "tags": "1", "file": "x", "push": "true"}
+    assert settings(line.format('"$(pwd)"/app'))["file"] == "app/x"
+    assert settings(line.format("$ROOT/app") + " --context=/workspace/y")["context"] == "app/y"
+    said = notes(line.format("$PWD"))
+    assert not script("docker run -v a:/kaniko/x busybox")[0].builds
+    assert any("-e A=1" in note for note in said) and not any("REGISTRY_AUTH_FILE" in note for note in said)
+
+
 def test_what_else_a_script_does_stays() -> None:
     _, items = script("set -e\nnpm ci && docker build -t a/b:1 . && ./after\necho $X | foo\ndocker push a/b:1\n")
     assert [item.text if isinstance(item, Rest) else "BUILD" for item in items] == [

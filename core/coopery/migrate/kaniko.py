@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from coopery.migrate.draft import Draft
 from coopery.migrate.flags import Given, carry_all, read_flags
-from coopery.migrate.kaniko_flags import FLAGS, SHORT
-from coopery.migrate.words import Variable, Word, inside, split_name, word
+from coopery.migrate.kaniko_flags import FLAGS, SHORT, add_variable
+from coopery.migrate.words import Word, inside, join, split_name, word
 
 _CHECKOUT = "check out or unpack it in a step before, and name the directory"
 
@@ -34,16 +36,20 @@ def _context(draft: Draft, values: Mapping[str, Given], here: Word | None) -> No
     given = values.get("context")
     context = given.value if given else word("/workspace")
     context = inside(context.without("dir://") or context, ())
-    if here is not None and here.start.startswith("/"):  # the place that the checkout has in a pod
+    file = values.get("dockerfile")
+    if here is not None and here.start.startswith("/"):  # the place that the checkout has in a container
         below = context.without(f"{here.literal}/")
-        context, here = word(".") if context == here else below or context, None
-    if not given and "bucket" not in values:
+        context = word(".") if context == here else below or context
+        if file and (name := file.value.without(f"{here.literal}/")):
+            file = replace(file, value=name)
+        here = None
+    elif not given and "bucket" not in values:
         draft.check("no --context", "kaniko takes /workspace; here it is the checkout")
         context = word(".")
     sub = values.get("context-sub-path")
     if (remote := _remote(draft, given, context, sub)) is not None:
         draft.set("context", remote)
-        if (file := values.get("dockerfile")) and file.value.literal != "Dockerfile":
+        if file and file.value.literal != "Dockerfile":
             draft.set("file", file.value)
         elif file:
             draft.moot(file.written, "that is the Dockerfile that is built anyway")
@@ -58,7 +64,7 @@ def _context(draft: Draft, values: Mapping[str, Given], here: Word | None) -> No
         context = context + "/" + sub.value if context.literal != "." else sub.value
     if context.literal not in (".", "./"):
         draft.set("context", context)
-    if file := values.get("dockerfile"):
+    if file:
         _dockerfile(draft, file, context)
 
 
@@ -111,20 +117,27 @@ def _destinations(draft: Draft, values: Mapping[str, Given]) -> None:
     if no_push and no_push.value.literal is None:
         draft.left(no_push.written, "whether it pushes is only known when the job runs", "set push, or COOPERY_CI_PUSH")
     draft.set("push", "false" if (no_push and no_push.on) or not draft.names else "true")
+    hosts = list(dict.fromkeys(_host(name) for name in draft.names))
     for flag in ("insecure", "skip-tls-verify"):
+        if not (given := values.get(flag)) or not given.on:
+            continue
+        if not hosts:
+            draft.left(given.written, "there is no destination that it is about", "set COOPERY_INSECURE_REGISTRY")
+        elif flag == "insecure":
+            for host in hosts:
+                draft.registry(host, "insecure", "true")
+        else:
+            add_variable(draft, "COOPERY_SKIP_TLS_VERIFY_REGISTRY", join(hosts, ";"))
+    for flag in ("insecure-pull", "skip-tls-verify-pull"):
         if (given := values.get(flag)) and given.on:
-            _reach(draft, [split_name(name)[0].partition("/")[0] for name in draft.names], given)
-    if (given := values.get("insecure-pull") or values.get("skip-tls-verify-pull")) and given.on:
-        draft.left(given.written, "registries are named one by one", "set COOPERY_INSECURE_REGISTRY to their hosts")
+            draft.left(given.written, "registries are named one by one", "set COOPERY_INSECURE_REGISTRY to their hosts")
 
 
-def _reach(draft: Draft, hosts: Sequence[Word], given: Given) -> None:
-    for host in dict.fromkeys(hosts):
-        if all(not isinstance(piece, Variable) for piece in host.pieces) and "." not in host.written:
-            host = word("docker.io")
-        draft.registry(host, "insecure", "true")
-    if not hosts:
-        draft.left(given.written, "there is no destination that it is about", "set COOPERY_INSECURE_REGISTRY")
+def _host(name: Word) -> Word:
+    """The registry of an image, as far as its name shows it."""
+    host, more, _ = split_name(name)[0].partition("/")
+    known = host.literal
+    return word("docker.io") if known is not None and (not more or not re.search("[.:]|^localhost$", known)) else host
 
 
 def _caches(draft: Draft, values: Mapping[str, Given]) -> None:

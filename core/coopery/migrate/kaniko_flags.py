@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from coopery.migrate.draft import Draft
 from coopery.migrate.flags import Carry, Flag, Given, adds, if_on, leaves, moot, pair_from_here, sets
-from coopery.migrate.words import word
+from coopery.migrate.words import Word, word
 
 _CHECKOUT = "check out or unpack it in a step before, and name the directory"
 _REPORT = "later steps get the digest and the names from this one: see what it hands on"
@@ -64,14 +64,14 @@ def _certificate(draft: Draft, given: Given) -> None:
     draft.registry(host, "certificate", path)
 
 
+def add_variable(draft: Draft, name: str, value: Word) -> None:
+    """Set one of the variables that hold for every command; several values are parted by `;`."""
+    before = draft.variables.get(name)
+    draft.variables[name] = before + ";" + value if before else value
+
+
 def _variable(name: str) -> Carry:
-    """For what variables say that hold for every command; several values are parted by `;`."""
-
-    def carry(draft: Draft, given: Given) -> None:
-        before = draft.variables.get(name)
-        draft.variables[name] = before + ";" + given.value if before else given.value
-
-    return carry
+    return lambda draft, given: add_variable(draft, name, given.value)
 
 
 def _compressed_caching(draft: Draft, given: Given) -> None:

@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from types import MappingProxyType
 
+from coopery.migrate.containers import container_draft, kaniko_image
 from coopery.migrate.docker import below, draft_build
 from coopery.migrate.draft import Draft, Login
 from coopery.migrate.flags import Flag, moot, read_flags
@@ -16,6 +18,8 @@ from coopery.migrate.kaniko import draft_executor
 from coopery.migrate.logins import carry_config, carry_login, host_of
 from coopery.migrate.shell import Command, read_script
 from coopery.migrate.words import Natives, Piece, Shell, Variable, Word, same, split_name, word
+
+_NOTHING: Mapping[str, Word] = MappingProxyType({})
 
 
 @dataclass
@@ -77,16 +81,22 @@ class Scripts:
     _here: Word | None = None
     _needed: list[Word] = field(default_factory=list)  # words of commands that stay and want Docker's images
 
-    def read(self, text: str, here: Word | None = None) -> list[Item]:
-        """What a script does, in order, that is started in the directory `here`, if not in that of the checkout.
+    def read(self, text: str, here: Word | None = None, env: Mapping[str, Word] = _NOTHING) -> list[Item]:
+        """What a script does, in order, that is started in the directory `here`, if not in that of the checkout. `env`
+        are variables that it alone has.
 
         EnvironmentUnsuitable without the library that reads scripts.
         """
-        self._here = here
+        self._here, before = here, dict(self._known)
+        self._known |= env
         items: list[Item] = []
         commands = read_script(text)
         for _, group in groupby(commands, key=lambda command: command.group):
             items += self._group(list(group))
+        for name in env:
+            self._known.pop(name, None)
+            if name in before:
+                self._known[name] = before[name]
         return items
 
     def finish(self) -> None:
@@ -175,6 +185,7 @@ class Scripts:
             way = "say it by the conditions of the job or step, or by enable= of a tag rule"
             self.notes.check(shown, f"it stands in `{self._shown(command.condition)}`, and is done always now", way)
         if len(self.builds) > before:
+            self._resolve(self.builds[-1].draft)
             return self.builds[-1]
         return Rest(shown) if kept else None
 
@@ -270,6 +281,8 @@ class Scripts:
                 return self._moot(command, "logins end with the step")
             case "info" | "version" | "buildx" | "context" | "builder" | "images" | "ps" | "rmi":
                 return self._about(command, verbs)
+            case "run" if kaniko_image(rest) >= 0:
+                self.builds.append(Build(container_draft(rest), "kaniko"))
             case "run" if "binfmt" in command.text or "qemu" in command.text:
                 way = "have an emulator registered on the machine, if commands of other platforms have to run"
                 self.notes.left(self._shown(command.text), _NEEDS_DOCKER, way)

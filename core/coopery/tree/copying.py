@@ -40,8 +40,9 @@ def plan_sources(
 ) -> list[CopyItem]:
     """The layer that copying `sources` to `target` makes on top of `destination`, parents first.
 
-    `target` is absolute; with a slash at its end, or with several sources (`several` if the instruction names more
-    than one, whatever they matched), it is a directory. `owner` is `--chown`; without it sources keep their ids if
+    `target` is absolute; with a slash at its end, or if the instruction names `several` sources, whatever they matched,
+    it is a directory. Of several files that one wildcard matched the last one gets the name, as in BuildKit and
+    Buildah: `COPY build/*.jar app.jar` is often written. `owner` is `--chown`; without it sources keep their ids if
     `keep_owner` says so (`--from`) and belong to root if not. Directories that have to be made are 0755, or `mode` if
     that is a number, belong to `owner` or root, and are of `created_ns`. Those that are there already aren't listed
     unless a copied one changes their attributes. Hard links among what one source holds are kept.
@@ -53,7 +54,7 @@ def plan_sources(
     """
     made_mode = mode & 0o777 if isinstance(mode, int) and not linked else 0o755
     planner = _Planner(destination, owner, mode, made_mode, keep_owner, created_ns)
-    if (several or len(sources) > 1) and not target.endswith(b"/"):
+    if several and not target.endswith(b"/"):
         target += b"/"
     for source in sources:
         planner.copy(source, target)

@@ -21,6 +21,7 @@ from coopery.migrate.edit import (
     items,
     last_line,
     plain,
+    plain_mapping,
     spliced,
     unchanged,
 )
@@ -58,6 +59,7 @@ class _Step:
     data: dict[str, Any]
     items: list[Item] = field(default_factory=list)
     drop: bool = False
+    read: bool = False  # whether it is a script that was read
 
     @property
     def action(self) -> str:
@@ -113,7 +115,8 @@ class _Migrator:
     def step(self, draft: Draft, title: str, source: Source) -> Migrated:
         """One step, as an item of `steps`."""
         step = finish(draft, Dialect(known=None))
-        lines = as_item(dump({"uses": _action(source), "with": inputs_of(step, draft)}))
+        env = {"env": dict(step.variables)} if step.variables else {}
+        lines = as_item(dump({"uses": _action(source), "with": inputs_of(step, draft), **env}))
         lines = [*comments(draft.notes), *_remark(source), *lines]
         return Migrated(title=title, text="\n".join(lines) + "\n", settings=step.data(), notes=tuple(draft.notes))
 
@@ -153,12 +156,14 @@ class _Job:
             step.items = self.scripts.read(self.scripts.natives.hide_all(EXPRESSION, text))
             if step.action == _KANIKO and (login := login_of(step.inputs)):
                 self.scripts.logins.append(login)
-        elif "run" in step.data:
+        elif "run" in step.data and str(step.data.get("shell", "bash")).partition(" ")[0] in ("bash", "sh"):
             folder = step.data.get("working-directory") or plain(get(self.node, "defaults", "run")) or ""
             folder = folder.get("working-directory", "") if isinstance(folder, dict) else folder
             here = words_of(str(folder))[0] if folder else None
             text = self.scripts.natives.hide_all(EXPRESSION, str(step.data["run"]))
-            step.items = self.scripts.read(text, here)
+            step.read = True
+            env = {key: words_of(value)[0] for key, value in plain_mapping(get(step.node, "env")).items() if value}
+            step.items = self.scripts.read(text, here, env)
 
     # ------------------------------------------------------------------------------------------------ writing
 
@@ -172,7 +177,7 @@ class _Job:
             if step.action == _QEMU and self._emulates():
                 step.drop = False
             # A step that only helped (a login, a pull, a push) is gone; one that has nothing to do with images stays.
-            if "run" in step.data and not step.items and str(step.data["run"]).strip():
+            if step.read and not step.items and str(step.data["run"]).strip():
                 step.drop = True
         self._fold_metadata()
         first = self.builds[0].draft
@@ -192,7 +197,7 @@ class _Job:
                 made += self._replaced(step)
             elif step.drop:
                 self.edits.append(Edit(step.first, step.last, []))
-            elif "run" in step.data and _absorbed(step):
+            elif step.read and _absorbed(step):
                 kept = kept_commands(step.items, first)
                 new = {"run": "\n".join(kept) + "\n"}
                 lines = spliced(self.document.lines, step.node, ("run",), new, step.last) if kept else []
@@ -290,6 +295,9 @@ class _Job:
         inputs = inputs_of(finished, draft)
         drop = [key for key in step.data if key not in _KEPT]
         new: dict[str, object] = {"uses": _action(self.source), "with": inputs}
+        if finished.variables:
+            new["env"] = {**plain_mapping(get(step.node, "env")), **finished.variables}
+            drop.append("env")
         if step.id and get(step.node, "id") is None:
             new = {"id": step.id, **new}
         if is_block(step.node) and not again and any(each.key in drop for each in entries(step.node)):
@@ -297,7 +305,8 @@ class _Job:
             body = spliced(self.document.lines, step.node, drop, new, step.last)
             lines = [line[column:] if not line[:column].strip() else line for line in body]
         else:
-            kept = {key: step.data[key] for key in _KEPT if key in step.data and not (again and key == "id")}
+            stays = [key for key in _KEPT if key not in drop and not (again and key == "id")]
+            kept = {key: step.data[key] for key in stays if key in step.data}
             lines = as_item(dump({**kept, **new}))
         text = "\n".join([*comments(draft.notes), *_remark(self.source), *lines]) + "\n"
         return Migrated(

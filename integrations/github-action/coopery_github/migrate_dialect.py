@@ -55,10 +55,6 @@ def inputs_of(step: Step, draft: Draft) -> dict[str, object]:
     for key, text in step.texts().items():
         several = key in _LINES and "\n" in text
         inputs[key] = text + "\n" if several else text
-    for name, value in step.variables.items():
-        draft.check(
-            f"{name}={value}", "it is said by a variable", f"add it to the step's or job's env: {name}: {value}"
-        )
     inputs |= _secrets(step.settings.get("secrets", ()))
     inputs |= _logins(step, draft)
     if step.registries:
