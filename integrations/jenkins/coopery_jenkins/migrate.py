@@ -149,8 +149,10 @@ class _Jenkinsfile:
             return None
         name = self._word(call.arguments[0])
         arguments = string_word(call.arguments[1], self.scripts.natives) if len(call.arguments) > 1 else "."
-        (*_, build) = self.scripts.read(f"docker build {arguments}")
-        assert isinstance(build, Build)
+        found = self.scripts.read(f"docker build {arguments}")
+        build = next((item for item in found if isinstance(item, Build)), None)
+        if build is None:
+            return None
         build.names.append(_at(around.host, name))
         if variable:
             self.images[variable] = build
