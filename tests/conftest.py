@@ -7,7 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("coopery", deadline=None)
+hypothesis.settings.load_profile("coopery")
 
 ROOT = Path(__file__).resolve().parents[1]
 for place in (ROOT / "scripts", ROOT / "tests"):  # plainoci, plainregistry and support, wherever pytest was started

@@ -15,6 +15,7 @@ from coopery.registry.transport import READ_SIZE, Answer, Stream
 
 #: How often a blob's download is taken up again, without any more of it having come, before we give up.
 MAX_RESUMES = 6
+_SMALL = 64 << 10
 
 
 class Taken:
@@ -45,7 +46,9 @@ def pull(
             opened = True
             with closing(stream):
                 _skip(stream, surplus)
-                while taken.received < size and (piece := stream.read(READ_SIZE)):
+                # What is read at once is lost at once: where nothing came through, less may.
+                amount = READ_SIZE if resumes < 2 else _SMALL
+                while taken.received < size and (piece := stream.read(amount)):
                     taken.received += len(piece)
                     if taken.received > size:
                         raise _mismatch(descriptor, "is longer than that")

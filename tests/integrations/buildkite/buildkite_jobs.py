@@ -113,6 +113,8 @@ class Machine:
             (tools / "coopery").chmod(0o755)
         agent = shutil.which("buildkite-agent")
         assert agent is not None
+        # A socket's path may have 108 characters at most: those of test directories are longer now and then.
+        sockets = f"/tmp/bk-{os.getpid()}"
         environ |= {
             "BUILDKITE_BIN_PATH": str(Path(agent).parent),
             "BUILDKITE_COMMAND": command,
@@ -124,7 +126,7 @@ class Machine:
             "BUILDKITE_REFSPEC": "HEAD",
             "BUILDKITE_REPO": str(repository),
             "BUILDKITE_SSH_KEYSCAN": "false",
-            "BUILDKITE_SOCKETS_PATH": str(self.home / "s"),
+            "BUILDKITE_SOCKETS_PATH": sockets,
             "COOPERY_CACHE": str(self.home / "store"),
             "DOCKER_CONFIG": str(self.home / "docker"),
             "HOME": str(self.home),
