@@ -111,12 +111,16 @@ class Machine:
         if self.installed:
             (tools / "coopery").write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{_ENTRY}' \"$@\"\n")
             (tools / "coopery").chmod(0o755)
-        agent = shutil.which("buildkite-agent")
-        assert agent is not None
+        found = shutil.which("buildkite-agent")
+        assert found is not None
+        # The agent puts its own directory on the PATH, where a coopery may lie beside it.
+        agent = tools / "buildkite-agent"
+        agent.unlink(missing_ok=True)
+        agent.symlink_to(found)
         # A socket's path may have 108 characters at most: those of test directories are longer now and then.
         sockets = f"/tmp/bk-{os.getpid()}"
         environ |= {
-            "BUILDKITE_BIN_PATH": str(Path(agent).parent),
+            "BUILDKITE_BIN_PATH": str(tools),
             "BUILDKITE_COMMAND": command,
             "BUILDKITE_COMMIT": git(repository, "rev-parse", "HEAD"),
             "BUILDKITE_HOOKS_PATH": str(self.home / "hooks"),
@@ -132,7 +136,7 @@ class Machine:
             "HOME": str(self.home),
             "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
             if self.installed
-            else f"{tools}:{Path(agent).parent}:/usr/local/bin:/usr/bin:/bin",
+            else f"{tools}:/usr/local/bin:/usr/bin:/bin",
             "TMPDIR": str(self.home / "tmp"),
             "XDG_CACHE_HOME": str(self.home / "cache"),
         }

@@ -171,7 +171,9 @@ def test_a_wheel_brings_templates_and_table(tmp_path: Path) -> None:
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
     # Other packages are this Python's, but for the editable install of this one.
     script = (
-        f"import sys; sys.path = [{str(place)!r}] + [p for p in sys.path if 'site-packages' in p or not p.startswith({str(ROOT)!r} + '/')]\n"
+        f"import sys; here = {str(ROOT)!r} + '/'\n"
+        "others = [p for p in sys.path if 'site-packages' in p or not p.startswith(here)]\n"
+        f"sys.path = [{str(place)!r}, *others]\n"
         "from importlib import metadata\n"
         "import coopery.generate.pipelines as made\n"
         f"assert made.__file__.startswith({str(place)!r})\n"
