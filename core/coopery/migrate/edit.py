@@ -223,11 +223,6 @@ def spliced(
     return out
 
 
-def indent_of(line: str) -> int:
-    """How far a line is indented."""
-    return len(line) - len(line.lstrip(" "))
-
-
 def indented(lines: Sequence[str], by: int) -> list[str]:
     """The lines, moved to the right."""
     return [" " * by + line if line else line for line in lines]
