@@ -20,7 +20,7 @@ The exit codes are an interface: they are listed in the README and kept distinct
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -247,3 +247,11 @@ def excerpt(source: Sequence[str], location: Location, column: int = 0, around: 
         if column and number == (caret_line or location.line):
             lines.append(" " * (len(prefix) + column - 1) + "^")
     return "\n".join(lines)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint that names the element of `known` nearest to `word`; empty if none is near."""
+    from difflib import get_close_matches  # only when something is wrong
+
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from coopery.ci.moments import formatted, moment, zone
 from coopery.ci.revision import Revision
 from coopery.ci.versions import Version
-from coopery.dockerfile.faults import did_you_mean
-from coopery.errors import UsageError
+from coopery.errors import UsageError, did_you_mean
 
 _FLAGS = ("is_default_branch", "is_not_default_branch")
 _DATES = ("date", "commit_date")

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
-from coopery.dockerfile.faults import did_you_mean
-from coopery.errors import UsageError
+from coopery.errors import UsageError, did_you_mean
 
 #: Seconds since 1970 that a year of four digits can tell, with a day to spare for time zones. Commits claim any time.
 _LATEST = 253_402_214_400

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from coopery.ci.expressions import Template, template
-from coopery.dockerfile.faults import did_you_mean
-from coopery.errors import UsageError
+from coopery.errors import UsageError, did_you_mean
 
 _COMMON = ("enable", "priority", "prefix", "suffix")
 _SEMVER_PARTS = ("raw", "version", "major", "minor", "patch", "prerelease", "build")

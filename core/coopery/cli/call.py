@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from coopery.build import reading
-from coopery.dockerfile.faults import did_you_mean
-from coopery.errors import Location, UsageError
+from coopery.errors import Location, UsageError, did_you_mean
 from coopery.progress import make_progress
 from coopery.registry.settings import RegistrySettings
 from coopery.request import BuildRequest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from coopery.errors import DockerfileError, Location
 
@@ -26,11 +26,3 @@ class Fault(ValueError):
 
 class UnknownFault(Fault):
     """An instruction or a flag that the language doesn't have; a later version of it might."""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the element of `known` nearest to `word`; empty if none is near."""
-    from difflib import get_close_matches  # only when something is wrong
-
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-from coopery.dockerfile.faults import Fault, UnknownFault, did_you_mean
+from coopery.dockerfile.faults import Fault, UnknownFault
+from coopery.errors import did_you_mean
 
 Kind = Literal["text", "bool", "list"]
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from coopery.errors import UsageError
+from coopery.errors import UsageError, did_you_mean
 
 Scheme = Literal["https", "http", "ssh", "git"]
 #: Which time the files have: the commit's, or that of the checkout.
@@ -177,10 +177,7 @@ def _query(text: str, query: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, given in parse_qs(query, keep_blank_values=True).items():
         if name not in _QUERY:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, _QUERY, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_QUERY)}"
+            hint = did_you_mean(name, _QUERY) or f"there are {', '.join(_QUERY)}"
             raise _wrong(text, f"git repositories have no {name!r}", hint)
         if len(set(given)) > 1:
             raise _wrong(text, f"{name} is given twice, with different values")

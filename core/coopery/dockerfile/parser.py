@@ -7,12 +7,12 @@ from io import BytesIO
 from typing import NamedTuple
 
 from coopery.dockerfile.build import KEYWORDS, Common, From, Parts, build_from, build_instruction
-from coopery.dockerfile.faults import Fault, UnknownFault, did_you_mean
+from coopery.dockerfile.faults import Fault, UnknownFault
 from coopery.dockerfile.flags import Flags
 from coopery.dockerfile.instructions import Arg, Dockerfile, Instruction, Onbuild, Stage
 from coopery.dockerfile.normalise import Source, Statement, normalise
 from coopery.dockerfile.words import BLANK, SPACE, split_flags
-from coopery.errors import DockerfileError, Location, together
+from coopery.errors import DockerfileError, Location, did_you_mean, together
 
 #: Ends every statement that dockerfile-parse gets: its value is never empty, and no escape is the last on a line.
 _END = "\0"

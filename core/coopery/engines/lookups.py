@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coopery.dockerfile.faults import did_you_mean
 from coopery.dockerfile.instructions import Dockerfile
 from coopery.engines.contexts import Contexts
 from coopery.engines.images import Images
-from coopery.errors import CooperyError, Location, NetworkError, RegistryError
+from coopery.errors import CooperyError, Location, NetworkError, RegistryError, did_you_mean
 from coopery.oci.digest import Digest
 from coopery.oci.platform import Platform
 from coopery.plan.ops import CopyOp

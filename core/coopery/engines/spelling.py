@@ -8,7 +8,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 
-from coopery.errors import UsageError
+from coopery.errors import UsageError, did_you_mean
 from coopery.oci.platform import Platform, host
 from coopery.ports import Ulimit
 from coopery.request import Annotation, Entitlement, SshAgent
@@ -134,10 +134,7 @@ def parse_entitlements(texts: Sequence[str], option: str = "--allow") -> tuple[E
     found: dict[Entitlement, None] = {}
     for text in texts:
         if text not in _ENTITLEMENTS:
-            import difflib
-
-            close = difflib.get_close_matches(text, _ENTITLEMENTS, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {' and '.join(_ENTITLEMENTS)}"
+            hint = did_you_mean(text, _ENTITLEMENTS) or f"there are {' and '.join(_ENTITLEMENTS)}"
             raise UsageError(f"{option} {text!r} can't be granted", hint=hint)
         found[_ENTITLEMENTS[text]] = None
     return tuple(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from coopery.errors import did_you_mean
 from coopery.mounts import bind, cache, secret, ssh, tmpfs
-from coopery.mounts.spec import BadMount, Defaults, MountParser, MountSpec, Options, did_you_mean, split_options
+from coopery.mounts.spec import BadMount, Defaults, MountParser, MountSpec, Options, split_options
 
 _PARSERS: Mapping[str, MountParser] = {
     "bind": bind.parse,
@@ -31,7 +32,7 @@ def parse_mounts(
         kind = values.pop("type", "bind").lower()
         if kind not in _PARSERS:
             known = sorted(_PARSERS)
-            hint = did_you_mean(kind, known, f"there are {', '.join(known)}")
+            hint = did_you_mean(kind, known) or f"there are {', '.join(known)}"
             raise BadMount(f"--mount={text}: there is no mount of type {kind!r}", hint)
         options = Options(kind, values, Defaults(cwd, namespace, numbers.get(kind, 0)))
         numbers[kind] = numbers.get(kind, 0) + 1

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coopery.mounts.spec import BadMount, MountEnvironment, Options, Prepared, did_you_mean
+from coopery.errors import did_you_mean
+from coopery.mounts.spec import BadMount, MountEnvironment, Options, Prepared
 from coopery.ports import BindMount
 
 _SHARING = ("shared", "private", "locked")
@@ -70,7 +71,7 @@ def parse(options: Options) -> CacheMount:
     target = options.directory()
     sharing = (options.text("sharing") or "shared").lower()
     if sharing not in _SHARING:
-        hint = did_you_mean(sharing, _SHARING, "leave it out for shared")
+        hint = did_you_mean(sharing, _SHARING) or "leave it out for shared"
         raise BadMount(f"sharing={sharing!r} is none of {', '.join(_SHARING)}", hint)
     seeded, source = options.text("from"), options.text("source", "src")
     if source and not seeded:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from coopery.errors import did_you_mean
 from coopery.ports import Mount
 
 _LARGEST_ID = (1 << 32) - 2
@@ -163,16 +164,8 @@ class Options:
         for name in self._values:
             raise BadMount(
                 f"{self.kind} mounts have no option {name!r}",
-                did_you_mean(name, self._known, f"{self.kind} mounts take {', '.join(self._known[1:])}"),
+                did_you_mean(name, self._known) or f"{self.kind} mounts take {', '.join(self._known[1:])}",
             )
-
-
-def did_you_mean(wrong: str, known: Sequence[str], otherwise: str) -> str:
-    """A hint at the one of `known` that is most like what was written, or `otherwise`."""
-    import difflib
-
-    close = difflib.get_close_matches(wrong, known, 1)
-    return f"did you mean {close[0]}?" if close else otherwise
 
 
 def parse_size(text: str) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coopery.dockerfile.faults import did_you_mean
 from coopery.dockerfile.instructions import Copy, Dockerfile, Instruction, Run, Stage
-from coopery.errors import DockerfileError, Location, UsageError
+from coopery.errors import DockerfileError, Location, UsageError, did_you_mean
 from coopery.oci.platform import Platform
 from coopery.oci.reference import DOCKER_HUB, Reference
 from coopery.plan.ops import SourceRef

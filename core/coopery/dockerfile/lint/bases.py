@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from coopery.dockerfile.expand import expand
-from coopery.dockerfile.faults import did_you_mean
 from coopery.dockerfile.lint.rule import Bases, Found, Pulled, Rule
-from coopery.errors import DockerfileError, UsageError
+from coopery.errors import DockerfileError, UsageError, did_you_mean
 from coopery.oci.platform import Platform
 from coopery.oci.reference import Reference
 

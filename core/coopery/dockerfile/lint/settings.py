@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from coopery.dockerfile.faults import Fault, did_you_mean
-from coopery.errors import Location, UsageError
+from coopery.dockerfile.faults import Fault
+from coopery.errors import Location, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from coopery.dockerfile.instructions import Dockerfile

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coopery.dockerfile.expand import expand
-from coopery.dockerfile.faults import did_you_mean
 from coopery.dockerfile.instructions import (
     Add,
     Arg,
@@ -21,6 +20,7 @@ from coopery.dockerfile.instructions import (
     Workdir,
 )
 from coopery.dockerfile.lint.rule import Found, Rule, Step
+from coopery.errors import did_you_mean
 
 #: Read by the builder rather than passed on (BuildKit: nonEnvArgs in `dockerfile2llb/convert.go`).
 _NO_VARIABLES = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
